@@ -1,0 +1,15 @@
+//! The configuration of the mesh itself: MeshConfig, ProxyConfig and MeshNetworks.
+
+mod defaults;
+mod merge;
+mod mesh_config;
+mod network;
+mod provider;
+mod proxy_config;
+
+pub use defaults::*;
+pub use merge::{Outcome, apply_mesh_config, apply_proxy_config, parse_mesh_config, parse_mesh_networks};
+pub use mesh_config::*;
+pub use network::*;
+pub use provider::*;
+pub use proxy_config::*;

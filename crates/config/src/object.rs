@@ -1,0 +1,174 @@
+//! An object: who it is, where it was written, and its body.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::decode::Mark;
+use crate::decode::reader::path_hash;
+use crate::kind::{Body, Kind, Spec};
+use crate::value::Value;
+
+/// One object as a user wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Who it is.
+    pub meta: Arc<Meta>,
+    /// What it says.
+    pub spec: Spec,
+    /// The `status` of kinds of Istio and of the Gateway API, as it stands; `None` if there is none.
+    pub status: Option<Arc<Value>>,
+}
+
+impl Object {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.spec.kind()
+    }
+
+    /// The body as the type `T`, if it is of that kind.
+    pub fn get<T: Body>(&self) -> Option<&Arc<T>> {
+        self.spec.get()
+    }
+}
+
+/// Who an object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its namespace; empty if its kind has none.
+    pub namespace: Arc<str>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// When it was made, in seconds since 1970; 0 if unknown.
+    pub creation: i64,
+    /// Its unique id; empty outside an API server.
+    pub uid: String,
+    /// Its version at the API server; empty outside of one.
+    pub resource_version: String,
+    /// How often its spec changed; 0 outside an API server.
+    pub generation: i64,
+    /// Who owns it.
+    pub owners: Vec<Owner>,
+    /// Whether its deletion has begun.
+    pub deleting: bool,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+impl Meta {
+    /// The identity of an object, everything else absent.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            namespace: namespace.into(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            creation: 0,
+            uid: String::new(),
+            resource_version: String::new(),
+            generation: 0,
+            owners: Vec::new(),
+            deleting: false,
+            origin: Origin::default(),
+        }
+    }
+}
+
+/// As logs name an object: `VirtualService default/reviews`.
+impl fmt::Display for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{} {}", self.kind, self.name)
+        } else {
+            write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+}
+
+/// Another object that owns this one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Owner {
+    /// `apiVersion` of the owner.
+    pub api_version: String,
+    /// Kind of the owner.
+    pub kind: String,
+    /// Name of the owner; it lives in the same namespace.
+    pub name: String,
+    /// Whether it manages this object.
+    pub controller: bool,
+}
+
+/// Where an object was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, or the name of the source if it is none.
+    pub file: Arc<str>,
+    /// Where the document begins.
+    pub at: Mark,
+    fields: Box<[(u64, Mark)]>,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { file: Arc::from(""), at: Mark::default(), fields: Box::default() }
+    }
+}
+
+impl Origin {
+    /// An origin with the places of fields, given by the hash of their path.
+    pub(crate) fn new(file: Arc<str>, at: Mark, mut fields: Vec<(u64, Mark)>) -> Self {
+        fields.retain(|(_, mark)| mark.line > 0);
+        fields.sort_unstable();
+        fields.dedup_by_key(|(hash, _)| *hash);
+        Self { file, at, fields: fields.into_boxed_slice() }
+    }
+
+    /// Where a field was written, by its path in JSON names as in `spec.http[0].route[0].weight`.
+    pub fn locate(&self, path: &str) -> Option<Location> {
+        let index = self.fields.binary_search_by_key(&path_hash(path), |(hash, _)| *hash).ok()?;
+        let (_, mark) = self.fields.get(index)?;
+        Some(Location { file: Arc::clone(&self.file), line: mark.line, column: mark.column })
+    }
+
+    /// Where the nearest part of a path was written that the user did write; at worst the document.
+    pub fn nearest(&self, path: &str) -> Location {
+        let mut path = path;
+        loop {
+            if let Some(location) = self.locate(path) {
+                return location;
+            }
+            match path.rfind(['.', '[']) {
+                Some(end) => path = &path[..end],
+                None => break,
+            }
+        }
+        Location { file: Arc::clone(&self.file), line: self.at.line, column: self.at.column }
+    }
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    /// The file, or the name of the source if it is none.
+    pub file: Arc<str>,
+    /// Line, from 1; 0 if unknown.
+    pub line: u32,
+    /// Column, from 1; 0 if unknown.
+    pub column: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return f.write_str(&self.file);
+        }
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}

@@ -1,0 +1,12 @@
+//! Every switch of the control plane's environment: name, type, default and meaning, declared once.
+//!
+//! Nothing here reads the environment: the program hands the pairs in.
+
+mod declare;
+mod list;
+
+pub use declare::Switch;
+pub use list::Switches;
+
+#[cfg(test)]
+mod tests;

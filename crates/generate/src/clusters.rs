@@ -1,0 +1,176 @@
+//! Clusters (CDS): one per service port and subset, the proxy's own ports, and the fixed ones.
+
+use std::sync::Arc;
+
+use config::Host;
+use mesh::rules::Rule;
+use mesh::services::{Resolution, Service};
+use mesh::workloads::ServiceTarget;
+use mesh::{ServiceKey, World};
+use proto::envoy::config::cluster::v3::Cluster;
+use tables::{Level, Reads};
+
+use crate::encoded::{Resource, digest_debug};
+use crate::plan::ServiceClusters;
+use crate::proxy::{Proxy, ProxyKind};
+use crate::scope::{Named, Scope, ScopedService};
+
+pub mod balance;
+mod build;
+mod fixed;
+mod inbound;
+mod outbound;
+pub mod policy;
+mod pool;
+pub mod tls;
+
+/// Which rule of the mesh's tables: its row and the objects it was merged from.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RuleName {
+    /// Namespace of the rule.
+    pub namespace: Arc<str>,
+    /// Host (fully qualified, possibly a wildcard).
+    pub host: Host,
+    /// `namespace/name` of the objects.
+    pub from: Vec<Arc<str>>,
+}
+
+impl RuleName {
+    /// The name of a rule.
+    #[must_use]
+    pub fn of(rule: &Rule) -> Self {
+        Self { namespace: rule.namespace.clone(), host: rule.rule.host.as_str().into(), from: rule.from.clone() }
+    }
+
+    /// Reads the rule; `None` if it is gone.
+    pub fn read<'a, L: Level>(&self, r: &Reads<L>, world: &'a World) -> Option<&'a Rule> {
+        let row = world.rules.get(r, &(self.namespace.clone(), self.host.clone()))?;
+        row.rules.iter().chain(&row.exported).chain(&row.private).find(|rule| rule.from == self.from)
+    }
+}
+
+/// A cluster whose endpoints are told over EDS.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct EdsName {
+    /// Cluster name = EDS service name.
+    pub name: Arc<str>,
+    /// The service.
+    pub service: ServiceKey,
+    /// Service port.
+    pub port: u32,
+    /// Subset, empty for the whole service.
+    pub subset: Arc<str>,
+    /// The destination rule that applies.
+    pub rule: Option<RuleName>,
+}
+
+/// Clusters, with what else follows from them.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Built {
+    /// Encoded clusters in order.
+    pub resources: Vec<Resource>,
+    /// EDS names among them, with the proxy form that their endpoints depend on.
+    pub eds: Vec<(Arc<Proxy>, EdsName)>,
+    /// SDS names that the control plane serves.
+    pub secrets: Vec<Arc<str>>,
+}
+
+impl Built {
+    /// Hash of everything.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        crate::encoded::digest(&self.resources) ^ digest_debug(&self.secrets).rotate_left(17)
+            ^ digest_debug(&self.eds.iter().map(|(_, n)| n).collect::<Vec<_>>()).rotate_left(31)
+    }
+
+    /// Appends another's; a name that is already there is dropped (the first wins).
+    pub fn extend(&mut self, other: &Self) {
+        self.resources.extend(other.resources.iter().cloned());
+        self.eds.extend(other.eds.iter().cloned());
+        self.secrets.extend(other.secrets.iter().cloned());
+    }
+
+    /// Appends clusters without endpoints of their own.
+    pub fn append(&mut self, clusters: Vec<Cluster>) {
+        self.resources.extend(clusters.iter().map(|c| Resource::encode(c.name.as_str(), c)));
+    }
+
+    /// Drops clusters whose name came earlier (as `normalizeClusters`).
+    pub fn dedup(&mut self) {
+        let mut have = std::collections::HashSet::new();
+        self.resources.retain(|r| have.insert(r.name.clone()));
+        let mut have = std::collections::HashSet::new();
+        self.eds.retain(|(_, n)| have.insert(n.name.clone()));
+    }
+}
+
+/// `outbound|80|v1|reviews.default.svc.cluster.local`, as pilot/pkg/model/context.go: `BuildSubsetKey`.
+#[must_use]
+pub fn subset_key(direction: &str, port: u32, subset: &str, hostname: &str) -> String {
+    format!("{direction}|{port}|{subset}|{hostname}")
+}
+
+/// `outbound_.80_.v1_.reviews.default.svc.cluster.local`: the SNI form, as `BuildDNSSrvSubsetKey`.
+#[must_use]
+pub fn sni_key(direction: &str, port: u32, subset: &str, hostname: &str) -> String {
+    format!("{direction}_.{port}_.{subset}_.{hostname}")
+}
+
+/// The services that get clusters, in order.
+pub fn wanted<L: Level>(_r: &Reads<L>, _world: &World, _proxy: &Proxy, scope: &Scope) -> Vec<ScopedService> {
+    scope.services.clone()
+}
+
+/// The key under which a service's clusters are built: the rule is resolved here, so that the namespace of the proxy
+/// drops out of it and proxies of all namespaces share the result.
+pub fn key<L: Level>(r: &Reads<L>, world: &World, proxy: &Arc<Proxy>, service: ScopedService) -> ServiceClusters {
+    let found = world
+        .services
+        .get(r, &service.key)
+        .and_then(|s| mesh::rules::for_host(r, world, &proxy.namespace, s, &proxy.labels));
+    let rule = found.as_ref().map(RuleName::of);
+    let mut form = (**proxy).clone();
+    form.namespace = Arc::from("");
+    form.dns_domain = Arc::from("");
+    form.sidecar = None;
+    ServiceClusters { proxy: Arc::new(form), service, rule }
+}
+
+/// All clusters of one service.
+pub fn service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceClusters) -> Built {
+    outbound::service(r, world, ask)
+}
+
+/// `BlackHoleCluster`, `PassthroughCluster` and what else does not come from a service.
+pub fn fixed<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Vec<Cluster> {
+    fixed::outbound(r, world, proxy, scope)
+}
+
+/// Clusters of the proxy's own ports, and `InboundPassthroughCluster`.
+pub fn inbound<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    sidecar: Option<&Named>,
+    targets: &[ServiceTarget],
+) -> Built {
+    let mut out = Built::default();
+    out.append(inbound::clusters(r, world, proxy, sidecar, targets));
+    out.append(vec![fixed::inbound_passthrough(r, world, proxy)]);
+    out.dedup();
+    out
+}
+
+/// Whether a service's endpoints are told over EDS to this kind of proxy
+/// (as pilot/pkg/networking/core/cluster.go: `convertResolution`).
+#[must_use]
+pub fn is_eds(kind: ProxyKind, service: &Service, eds_for_headless: bool) -> bool {
+    match service.resolution {
+        Resolution::ClientSideLb | Resolution::Alias | Resolution::DynamicDns => true,
+        Resolution::DnsLb | Resolution::DnsRoundRobinLb => false,
+        Resolution::Passthrough => {
+            kind == ProxyKind::Router
+                || (eds_for_headless && service.registry == mesh::services::Registry::Kubernetes)
+        }
+    }
+}

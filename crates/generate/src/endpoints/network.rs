@@ -1,0 +1,115 @@
+//! Several networks: endpoints elsewhere are reached through their network's gateways
+//! (as pilot/pkg/xds/endpoints/ep_filters.go: `EndpointsByNetworkFilter`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh::World;
+use mesh::networks::NetworkGateway;
+use proto::envoy::config::core::v3::Metadata;
+use proto::envoy::config::endpoint::v3::{Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier};
+use tables::{Level, Reads};
+
+use super::{Group, address, metadata, weigh};
+use crate::encoded::u32_value;
+use crate::proxy::Proxy;
+
+/// Replaces endpoints of other networks by gateways. Weights are scaled so that they can be shared evenly.
+pub(super) fn split<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, groups: Vec<Group>) -> Vec<Group> {
+    let by_network: BTreeMap<Arc<str>, Vec<NetworkGateway>> =
+        world.networks.all(r).map(|(network, row)| (network.clone(), row.gateways.clone())).collect();
+    if by_network.values().all(Vec::is_empty) {
+        return groups;
+    }
+    let scale = scale(&by_network);
+    groups.into_iter().map(|group| rewrite(proxy, &by_network, scale, &group)).collect()
+}
+
+/// The least common multiple of the gateway counts, per network and per (network, cluster).
+fn scale(by_network: &BTreeMap<Arc<str>, Vec<NetworkGateway>>) -> u32 {
+    let mut counts = Vec::new();
+    for gateways in by_network.values().filter(|g| !g.is_empty()) {
+        counts.push(gateways.len());
+        let mut clusters: BTreeMap<&str, usize> = BTreeMap::new();
+        for gateway in gateways {
+            *clusters.entry(&gateway.cluster).or_default() += 1;
+        }
+        counts.extend(clusters.into_values());
+    }
+    let gcd = |mut a: usize, mut b: usize| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let lcm = counts.into_iter().fold(1, |a, b| a / gcd(a, b) * b);
+    u32::try_from(lcm).unwrap_or(1)
+}
+
+/// Gateways of an endpoint's network, those of its own cluster if there are any.
+fn gateways_to(gateways: &[NetworkGateway], cluster: &str) -> Vec<NetworkGateway> {
+    let own: Vec<_> = gateways.iter().filter(|g| *g.cluster == *cluster).cloned().collect();
+    if own.is_empty() { gateways.to_vec() } else { own }
+}
+
+fn rewrite(
+    proxy: &Proxy,
+    by_network: &BTreeMap<Arc<str>, Vec<NetworkGateway>>,
+    scale: u32,
+    group: &Group,
+) -> Group {
+    let mut out = Group {
+        rows: Vec::new(),
+        built: LocalityLbEndpoints { lb_endpoints: Vec::new(), ..group.built.clone() },
+    };
+    let mut shares: BTreeMap<NetworkGateway, u32> = BTreeMap::new();
+    for (row, endpoint) in group.rows.iter().zip(&group.built.lb_endpoints) {
+        let gateways = by_network.get(&row.network).map(|g| gateways_to(g, &row.cluster)).unwrap_or_default();
+        let weight = endpoint.load_balancing_weight.map_or(1, |w| w.value).saturating_mul(scale);
+        let forced = proxy.network.is_empty() && !row.network.is_empty() && !gateways.is_empty();
+        let near = row.network.is_empty() || proxy.network.is_empty() || row.network == proxy.network;
+        if !forced && (near || gateways.is_empty()) {
+            out.rows.push(row.clone());
+            out.built.lb_endpoints.push(LbEndpoint { load_balancing_weight: u32_value(weight), ..endpoint.clone() });
+            continue;
+        }
+        let reachable: Vec<_> = gateways.into_iter().filter(|g| g.port != 0).collect();
+        let tls = endpoint.metadata.as_ref().is_some_and(has_tls);
+        if reachable.is_empty() || !tls {
+            continue;
+        }
+        let each = weight / u32::try_from(reachable.len()).unwrap_or(1).max(1);
+        for gateway in reachable {
+            *shares.entry(gateway).or_default() += each;
+        }
+    }
+    for (gateway, weight) in shares {
+        let workload = format!(";;;;{}", gateway.cluster);
+        out.built.lb_endpoints.push(LbEndpoint {
+            load_balancing_weight: u32_value(weight.max(1)),
+            metadata: Some(metadata(Some("istio"), Some(workload))),
+            host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+                address: Some(address(&gateway.address, gateway.port)),
+                ..Endpoint::default()
+            })),
+            ..LbEndpoint::default()
+        });
+        out.rows.push(Arc::new(mesh::endpoints::Endpoint {
+            network: gateway.network.clone(),
+            cluster: gateway.cluster.clone(),
+            labels: Arc::new(
+                [("topology.istio.io/network", &gateway.network), ("topology.istio.io/cluster", &gateway.cluster)]
+                    .into_iter()
+                    .map(|(k, v)| (Arc::from(k), v.clone()))
+                    .collect(),
+            ),
+            ..mesh::endpoints::Endpoint::default()
+        }));
+    }
+    weigh(&mut out.built);
+    out
+}
+
+fn has_tls(metadata: &Metadata) -> bool {
+    metadata.filter_metadata.contains_key("envoy.transport_socket_match")
+}

@@ -1,0 +1,192 @@
+//! What a proxy says of itself (`node` of its first request), and the part of it that builders may know.
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use config::mesh::ProxyConfig;
+use mesh::endpoints::Locality;
+use proto::envoy::config::core::v3::Node;
+
+pub mod metadata;
+
+/// As pilot/pkg/model: `NodeType`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum ProxyKind {
+    /// Beside a workload.
+    Sidecar,
+    /// A gateway.
+    Router,
+    /// An ambient waypoint.
+    Waypoint,
+    /// The ambient node proxy.
+    Ztunnel,
+}
+
+/// How traffic gets into a sidecar.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub enum Interception {
+    /// iptables REDIRECT.
+    #[default]
+    Redirect,
+    /// iptables TPROXY.
+    Tproxy,
+    /// None: listeners bind to their ports.
+    None,
+}
+
+/// What the Envoy binary can load beyond upstream's own extensions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Capabilities {
+    /// `istio.stats`.
+    pub stats: bool,
+    /// `istio.alpn`.
+    pub alpn: bool,
+    /// Peer metadata and metadata exchange filters.
+    pub metadata_exchange: bool,
+    /// Virtual hosts as resources of their own (stock Envoy >= 1.37 on a delta stream).
+    pub virtual_hosts: bool,
+}
+
+impl Capabilities {
+    /// A proxy that announces nothing is taken for an istio-proxy.
+    pub const ISTIO: Self = Self { stats: true, alpn: true, metadata_exchange: true, virtual_hosts: false };
+    /// Stock Envoy.
+    pub const STOCK: Self = Self { stats: false, alpn: false, metadata_exchange: false, virtual_hosts: false };
+}
+
+/// Which IP families a proxy has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub enum IpMode {
+    /// IPv4 only.
+    #[default]
+    V4,
+    /// IPv6 only.
+    V6,
+    /// Both.
+    Dual,
+}
+
+/// Everything a builder may know of a proxy. `outbound` blanks what only the proxy's own inbound side depends on, so
+/// that workloads that see the same mesh share one value, hence all resources built from it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proxy {
+    /// Sidecar, router, waypoint, ztunnel.
+    pub kind: ProxyKind,
+    /// Pod name part of the id; empty in the outbound form of a sidecar.
+    pub name: Arc<str>,
+    /// Namespace (metadata `NAMESPACE`, else from the id). Policy namespace.
+    pub namespace: Arc<str>,
+    /// `NAMESPACE.svc.cluster.local` part of the id.
+    pub dns_domain: Arc<str>,
+    /// `INSTANCE_IPS`, else the id's address; empty in the outbound form of a sidecar.
+    pub ips: Vec<IpAddr>,
+    /// Families.
+    pub ip_mode: IpMode,
+    /// `SERVICE_ACCOUNT`; empty in the outbound form of a sidecar.
+    pub service_account: Arc<str>,
+    /// `WORKLOAD_NAME`; empty in the outbound form of a sidecar.
+    pub workload: Arc<str>,
+    /// `CLUSTER_ID`.
+    pub cluster: Arc<str>,
+    /// `NETWORK`.
+    pub network: Arc<str>,
+    /// `REQUESTED_NETWORK_VIEW`; empty = all.
+    pub network_view: Vec<Arc<str>>,
+    /// Node locality.
+    pub locality: Locality,
+    /// `LABELS`; in the outbound form only those that some rule of the mesh asks for.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// `ISTIO_VERSION` as (major, minor, patch); absent parts are the maximum (unknown = newest).
+    pub version: (u32, u32, u32),
+    /// See [`Interception`].
+    pub interception: Interception,
+    /// `HTTP_PROXY_PORT`.
+    pub http_proxy_port: u32,
+    /// `UNPRIVILEGED_POD`.
+    pub unprivileged: bool,
+    /// `HTTP10`.
+    pub http10: bool,
+    /// `DNS_CAPTURE`.
+    pub dns_capture: bool,
+    /// `DNS_AUTO_ALLOCATE`.
+    pub dns_auto_allocate: bool,
+    /// `NODE_NAME`; empty in the outbound form unless needed.
+    pub node: Arc<str>,
+    /// `MESH_ID`.
+    pub mesh_id: Arc<str>,
+    /// What its binary can load.
+    pub capabilities: Capabilities,
+    /// `PROXY_CONFIG`, merged over the mesh's default by the agent; `None` if it announced none.
+    pub config: Option<Arc<ProxyConfig>>,
+    /// `POD_PORTS`: container ports by name.
+    pub pod_ports: BTreeMap<Arc<str>, u32>,
+    /// All other metadata that builders look at, by upstream's name (`TLS_CLIENT_CERT_CHAIN`, `IDLE_TIMEOUT`,
+    /// `ENABLE_HBONE`, ...), as text.
+    pub metadata: BTreeMap<Arc<str>, Arc<str>>,
+    /// The Sidecar object that applies (namespace, name): set in the outbound form.
+    pub sidecar: Option<(Arc<str>, Arc<str>)>,
+}
+
+impl Hash for Proxy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.kind, &self.name, &self.namespace, &self.ips, &self.service_account, &self.cluster).hash(state);
+        (&self.labels, self.interception, self.capabilities, &self.sidecar, &self.network).hash(state);
+    }
+}
+
+impl Proxy {
+    /// Reads a node. Errors say what is wrong with the id or the metadata
+    /// (as pilot/pkg/model/context.go: `ParseServiceNodeWithMetadata`).
+    ///
+    /// # Errors
+    /// A node id that is not `type~ip~name.namespace~domain`, or an unknown type.
+    pub fn from_node(node: &Node) -> Result<Self, String> {
+        metadata::parse(node)
+    }
+
+    /// First address.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.ips.first().copied()
+    }
+
+    /// The form that outbound builders get: without what only the inbound side needs. `asked` are the label keys that
+    /// rules mention. Gateways keep everything but their addresses and pod name.
+    #[must_use]
+    pub fn outbound(&self, asked: &[Arc<str>], sidecar: Option<(Arc<str>, Arc<str>)>) -> Self {
+        let mut out = Self { name: Arc::from(""), ips: Vec::new(), node: Arc::from(""), pod_ports: BTreeMap::new(), ..self.clone() };
+        if self.kind == ProxyKind::Sidecar {
+            out.service_account = Arc::from("");
+            out.workload = Arc::from("");
+            out.labels.retain(|k, _| asked.contains(k));
+            out.sidecar = sidecar;
+        }
+        out
+    }
+
+    /// The metadata value under an upstream name.
+    #[must_use]
+    pub fn meta(&self, name: &str) -> Option<&str> {
+        self.metadata.get(name).map(|v| &**v)
+    }
+
+    /// Whether the metadata value is `true` or `1`, as upstream's StringBool.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.meta(name), Some("true" | "1"))
+    }
+
+    /// Wildcard address to bind: `0.0.0.0` or `::`.
+    #[must_use]
+    pub fn wildcard(&self) -> &'static str {
+        if self.ip_mode == IpMode::V6 { "::" } else { "0.0.0.0" }
+    }
+
+    /// Loopback address: `127.0.0.1` or `::1`.
+    #[must_use]
+    pub fn loopback(&self) -> &'static str {
+        if self.ip_mode == IpMode::V6 { "::1" } else { "127.0.0.1" }
+    }
+}

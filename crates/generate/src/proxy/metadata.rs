@@ -1,0 +1,181 @@
+//! Reading `node`: id, metadata with upstream's loose typing (booleans and lists as strings), locality, extensions.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mesh::endpoints::Locality;
+use proto::envoy::config::core::v3::Node;
+use proto::google::protobuf::{Struct, Value, value::Kind};
+
+use super::{Capabilities, Interception, IpMode, Proxy, ProxyKind};
+
+/// Keys that have a field of their own or that no builder asks for in text form.
+const STRUCTURED: [&str; 4] = ["LABELS", "PROXY_CONFIG", "ANNOTATIONS", "PLATFORM_METADATA"];
+
+/// See [`Proxy::from_node`].
+pub(super) fn parse(node: &Node) -> Result<Proxy, String> {
+    let parts: Vec<&str> = node.id.split('~').collect();
+    let [kind, address, name, domain] = parts[..] else {
+        return Err(format!("node id {:?} is not type~ip~name.namespace~domain", node.id));
+    };
+    let kind = match kind {
+        "sidecar" => ProxyKind::Sidecar,
+        "router" => ProxyKind::Router,
+        "waypoint" => ProxyKind::Waypoint,
+        "ztunnel" => ProxyKind::Ztunnel,
+        other => return Err(format!("node id {:?}: unknown proxy type {other:?}", node.id)),
+    };
+    let empty = Struct::default();
+    let meta = node.metadata.as_ref().unwrap_or(&empty);
+    let text = texts(meta);
+    let get = |key: &str| text.get(key).cloned().unwrap_or_default();
+    let flag = |key: &str| matches!(&*get(key), "true" | "1");
+    let (name, id_namespace) = name.rsplit_once('.').unwrap_or((name, ""));
+    let namespace = Some(get("NAMESPACE")).filter(|n| !n.is_empty()).unwrap_or_else(|| Arc::from(id_namespace));
+    let ips = addresses(&get("INSTANCE_IPS"), address)
+        .ok_or_else(|| format!("node id {:?}: {address:?} is not an IP address", node.id))?;
+    let config = meta.fields.get("PROXY_CONFIG").and_then(|v| proxy_config(v)).map(Arc::new);
+    Ok(Proxy {
+        kind,
+        name: name.into(),
+        dns_domain: domain.into(),
+        ip_mode: ip_mode(&ips),
+        ips,
+        service_account: get("SERVICE_ACCOUNT"),
+        workload: get("WORKLOAD_NAME"),
+        cluster: Some(get("CLUSTER_ID")).filter(|c| !c.is_empty()).unwrap_or_else(|| Arc::from("Kubernetes")),
+        network: get("NETWORK"),
+        network_view: list(&get("REQUESTED_NETWORK_VIEW")),
+        locality: locality(node, meta),
+        labels: labels(meta),
+        version: version(&get("ISTIO_VERSION")),
+        interception: match &*get("INTERCEPTION_MODE") {
+            "TPROXY" => Interception::Tproxy,
+            "NONE" => Interception::None,
+            _ => Interception::Redirect,
+        },
+        http_proxy_port: get("HTTP_PROXY_PORT").parse().unwrap_or(0),
+        unprivileged: flag("UNPRIVILEGED_POD"),
+        http10: &*get("HTTP10") == "1",
+        dns_capture: flag("DNS_CAPTURE"),
+        dns_auto_allocate: flag("DNS_AUTO_ALLOCATE"),
+        node: get("NODE_NAME"),
+        mesh_id: get("MESH_ID"),
+        capabilities: capabilities(node),
+        config,
+        namespace,
+        metadata: text,
+        pod_ports: BTreeMap::new(),
+        sidecar: None,
+    })
+}
+
+/// Scalars and lists of the metadata as text (lists joined by commas), as upstream reads them.
+fn texts(meta: &Struct) -> BTreeMap<Arc<str>, Arc<str>> {
+    let mut out = BTreeMap::new();
+    for (key, value) in &meta.fields {
+        if STRUCTURED.contains(&key.as_str()) {
+            continue;
+        }
+        if let Some(text) = scalar(value) {
+            out.insert(Arc::from(key.as_str()), Arc::from(text));
+        }
+    }
+    out
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value.kind.as_ref()? {
+        Kind::StringValue(s) => Some(s.clone()),
+        Kind::BoolValue(b) => Some(b.to_string()),
+        Kind::NumberValue(n) => Some(n.to_string()),
+        Kind::ListValue(l) => {
+            Some(l.values.iter().filter_map(scalar).collect::<Vec<_>>().join(","))
+        }
+        Kind::NullValue(_) | Kind::StructValue(_) => None,
+    }
+}
+
+fn list(text: &str) -> Vec<Arc<str>> {
+    text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(Arc::from).collect()
+}
+
+/// `INSTANCE_IPS`, or the address in the id; `None` when neither holds an address.
+fn addresses(instance: &str, id: &str) -> Option<Vec<IpAddr>> {
+    let ips: Vec<IpAddr> = list(instance).iter().filter_map(|s| s.parse().ok()).collect();
+    if ips.is_empty() { id.parse().ok().map(|ip| vec![ip]) } else { Some(ips) }
+}
+
+fn ip_mode(ips: &[IpAddr]) -> IpMode {
+    match (ips.iter().any(IpAddr::is_ipv4), ips.iter().any(IpAddr::is_ipv6)) {
+        (true, true) => IpMode::Dual,
+        (false, true) => IpMode::V6,
+        _ => IpMode::V4,
+    }
+}
+
+fn labels(meta: &Struct) -> BTreeMap<Arc<str>, Arc<str>> {
+    let Some(Kind::StructValue(s)) = meta.fields.get("LABELS").and_then(|v| v.kind.as_ref()) else {
+        return BTreeMap::new();
+    };
+    s.fields.iter().filter_map(|(k, v)| Some((Arc::from(k.as_str()), Arc::from(scalar(v)?)))).collect()
+}
+
+/// Node locality, else the `istio-locality` label (as pilot/pkg/model/context.go).
+fn locality(node: &Node, meta: &Struct) -> Locality {
+    if let Some(l) = &node.locality
+        && !(l.region.is_empty() && l.zone.is_empty() && l.sub_zone.is_empty())
+    {
+        return Locality {
+            region: l.region.as_str().into(),
+            zone: l.zone.as_str().into(),
+            subzone: l.sub_zone.as_str().into(),
+        };
+    }
+    let labels = labels(meta);
+    let label = labels.get("topology.istio.io/locality").or_else(|| labels.get("istio-locality"));
+    label.map(|l| Locality::parse(&if l.contains('/') { l.to_string() } else { l.replace('.', "/") })).unwrap_or_default()
+}
+
+/// `1.32.0` or `1.32-alpha.…`; unknown parts count as the newest.
+fn version(text: &str) -> (u32, u32, u32) {
+    let mut parts = text.split(['.', '-', '+']).map(|p| p.parse::<u32>().ok());
+    let mut next = || parts.next().flatten().unwrap_or(u32::MAX);
+    (next(), next(), next())
+}
+
+/// What the announced extension list says; an empty list is an istio-proxy's (it predates announcing, and upstream's
+/// own agents strip it).
+fn capabilities(node: &Node) -> Capabilities {
+    if node.extensions.is_empty() {
+        return Capabilities::ISTIO;
+    }
+    let has = |name: &str| node.extensions.iter().any(|e| e.name == name);
+    Capabilities {
+        stats: has("istio.stats") || has("envoy.filters.http.istio_stats"),
+        alpn: has("istio.alpn") || has("envoy.filters.http.istio_alpn"),
+        metadata_exchange: has("envoy.filters.network.metadata_exchange") || has("istio.peer_metadata")
+            || has("envoy.filters.http.peer_metadata"),
+        virtual_hosts: false,
+    }
+}
+
+/// `PROXY_CONFIG` is proto JSON of a ProxyConfig that the agent has merged over the mesh's default.
+fn proxy_config(value: &Value) -> Option<config::mesh::ProxyConfig> {
+    let text = to_value(value).to_string();
+    config::mesh::apply_proxy_config(&config::mesh::ProxyConfig::default(), "PROXY_CONFIG", &text).ok().map(|(c, _)| c)
+}
+
+fn to_value(value: &Value) -> config::Value {
+    match value.kind.as_ref() {
+        None | Some(Kind::NullValue(_)) => config::Value::Null,
+        Some(Kind::BoolValue(b)) => config::Value::Bool(*b),
+        Some(Kind::NumberValue(n)) => config::Value::Number(*n),
+        Some(Kind::StringValue(s)) => config::Value::String(s.clone()),
+        Some(Kind::ListValue(l)) => config::Value::List(l.values.iter().map(to_value).collect()),
+        Some(Kind::StructValue(s)) => {
+            config::Value::Object(s.fields.iter().map(|(k, v)| (k.clone(), to_value(v))).collect())
+        }
+    }
+}

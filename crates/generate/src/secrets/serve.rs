@@ -1,0 +1,91 @@
+//! Secrets that the control plane serves to gateways: certificates and CA bundles from Secrets and ConfigMaps
+//! (as pilot/pkg/xds/sds.go).
+
+use std::sync::Arc;
+
+use mesh::World;
+use mesh::gateways::Credential;
+use proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
+use proto::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, Secret, TlsCertificate, secret,
+};
+use tables::{Level, Reads};
+
+use super::CA_SUFFIX;
+use crate::encoded::Resource;
+use crate::proxy::Proxy;
+
+/// Where a resource name leads.
+struct Reference {
+    config_map: bool,
+    namespace: Arc<str>,
+    name: String,
+}
+
+/// `kubernetes://[ns/]name[-cacert]`, `kubernetes-gateway://ns/name`, `configmap://ns/name[-cacert]`
+/// (as pilot/pkg/model/credentials/resource.go: `ParseResourceName`).
+fn parse(resource: &str, own: &Arc<str>) -> Option<Reference> {
+    let split = |rest: &str| match rest.split_once('/') {
+        Some((namespace, name)) => (Arc::from(namespace), name.to_owned()),
+        None => (own.clone(), rest.to_owned()),
+    };
+    if let Some(rest) = resource.strip_prefix("kubernetes://") {
+        let (namespace, name) = split(rest);
+        return Some(Reference { config_map: false, namespace, name });
+    }
+    if let Some(rest) = resource.strip_prefix("kubernetes-gateway://") {
+        let (namespace, name) = rest.split_once('/')?;
+        return Some(Reference { config_map: false, namespace: namespace.into(), name: name.to_owned() });
+    }
+    let (namespace, name) = resource.strip_prefix("configmap://")?.split_once('/')?;
+    Some(Reference { config_map: true, namespace: namespace.into(), name: name.to_owned() })
+}
+
+/// The secret of this name for a proxy, if it may have it: secrets of its own namespace and CA bundles in ConfigMaps.
+/// References across namespaces need a grant, which only Gateway API gives.
+pub fn resource<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, name: &str) -> Option<Resource> {
+    let reference = parse(name, &proxy.namespace)?;
+    if !reference.config_map && reference.namespace != proxy.namespace {
+        return None;
+    }
+    let read = |n: &str| world.credentials.get(r, &(reference.config_map, reference.namespace.clone(), n.into()));
+    let plain = reference.name.strip_suffix(CA_SUFFIX);
+    if reference.config_map {
+        let row = read(plain.unwrap_or(&reference.name))?;
+        return authority(name, row);
+    }
+    match plain {
+        // A secret `name-cacert` of its own wins over the `ca.crt` of `name`.
+        Some(base) => authority(name, read(&reference.name).filter(|c| !c.ca.is_empty()).or_else(|| read(base))?),
+        None => certificate(name, read(&reference.name)?),
+    }
+}
+
+fn inline(bytes: &[u8]) -> DataSource {
+    DataSource { specifier: Some(Specifier::InlineBytes(bytes.to_vec())), ..DataSource::default() }
+}
+
+fn authority(name: &str, row: &Credential) -> Option<Resource> {
+    if row.ca.is_empty() {
+        return None;
+    }
+    let context = CertificateValidationContext {
+        trusted_ca: Some(inline(&row.ca)),
+        crl: (!row.crl.is_empty()).then(|| inline(&row.crl)),
+        ..CertificateValidationContext::default()
+    };
+    Some(Resource::encode(name, &Secret { name: name.into(), r#type: Some(secret::Type::ValidationContext(context)) }))
+}
+
+fn certificate(name: &str, row: &Credential) -> Option<Resource> {
+    if row.chain.is_empty() || row.key.is_empty() {
+        return None;
+    }
+    let certificate = TlsCertificate {
+        certificate_chain: Some(inline(&row.chain)),
+        private_key: Some(inline(&row.key)),
+        ocsp_staple: (!row.staple.is_empty()).then(|| inline(&row.staple)),
+        ..TlsCertificate::default()
+    };
+    Some(Resource::encode(name, &Secret { name: name.into(), r#type: Some(secret::Type::TlsCertificate(certificate)) }))
+}

@@ -1,0 +1,73 @@
+//! istioctl - the command line: a mesh on this machine (`up`), and Istio's views of any mesh.
+//! In: arguments, YAML folders, Envoy's admin ports, the control plane's debug endpoints. Out: tables, JSON, processes.
+//! Here: `up`, `run`, `down`, `export`, the sample bookinfo, `proxy-status`, `proxy-config`, `version`.
+//! Never here: what a mesh means (`mesh`), how it becomes xDS (`generate`), writes to a cluster (`controllers`).
+//! Start reading at: args.rs, then up.rs
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks on stdout and stderr")]
+
+pub mod args;
+pub mod bookinfo;
+pub mod commands;
+pub mod fetch;
+pub mod print;
+pub mod proxy_config;
+pub mod proxy_status;
+pub mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Command, Root};
+
+/// Exit code of wrong usage, as sysexits and Istio have it.
+const USAGE: u8 = 64;
+
+/// Runs the program: arguments to exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let root = match Root::try_parse() {
+        Ok(root) => root,
+        Err(error) => {
+            let failed = error.use_stderr()
+                && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            let _ = error.print();
+            return if failed { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    // before any thread exists: entering a namespace and exec are for single-threaded processes
+    if let Command::Enter(enter) = &root.command {
+        return up::enter::run(enter);
+    }
+    // one thread: children die with the thread that started them (PDEATHSIG), so that thread is the main one
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(root)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(root: Root) -> anyhow::Result<ExitCode> {
+    let namespace = root.namespace.as_str();
+    match root.command {
+        Command::Up(args) => return up::run(args).await,
+        Command::Down => up::down().await?,
+        Command::Run(args) => return up::join::run(&args, namespace).await,
+        Command::Export(args) => up::export::run(args.folder.as_deref())?,
+        Command::Version(args) => print!("{}", commands::version(&args).await?),
+        Command::ProxyStatus(args) => print!("{}", commands::proxy_status(&args, namespace).await?),
+        Command::ProxyConfig(args) => print!("{}", commands::proxy_config(args.section, namespace).await?),
+        Command::Bookinfo(args) => bookinfo::serve(args.service, args.port, &args.version).await?,
+        Command::Enter(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,90 @@
+//! What the control plane did with a change: its event stream, told in lines for people.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// One line of the control plane's `/debug/events`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    /// Number, growing.
+    pub seq: u64,
+    /// `change`, `refused`, `push`, `ack` or `nack`.
+    pub kind: String,
+    /// The object, as `Kind/namespace/name`.
+    pub object: String,
+    /// Its file.
+    pub file: String,
+    /// Its line; 0 if unknown.
+    pub line: u64,
+    /// Why, for refusals and NACKs.
+    pub message: String,
+    /// The proxy's id.
+    pub proxy: String,
+    /// The resource type's short or full name.
+    #[serde(rename = "type")]
+    pub kind_of_resource: String,
+    /// Milliseconds since the change.
+    pub ms: f64,
+}
+
+/// Reads the stream's lines; a line that cannot be read is passed over.
+#[must_use]
+pub fn parse(text: &str) -> Vec<Event> {
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn place(event: &Event) -> String {
+    match (event.file.as_str(), event.line) {
+        ("", _) => String::new(),
+        (file, 0) => file.to_owned(),
+        (file, line) => format!("{file}:{line}"),
+    }
+}
+
+fn milliseconds(ms: f64) -> String {
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+/// The lines for a batch of events: changes and refusals one each, acknowledgements summed up per type.
+#[must_use]
+pub fn tell(events: &[Event]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut acks: BTreeMap<&str, (Vec<&str>, f64)> = BTreeMap::new();
+    for event in events {
+        match event.kind.as_str() {
+            "change" => {
+                let from = match place(event) {
+                    place if place.is_empty() => String::new(),
+                    place => format!(" ({place})"),
+                };
+                let what = if event.message.is_empty() { "changed" } else { &event.message };
+                lines.push(format!("{what} {}{from}", event.object));
+            }
+            "refused" => lines.push(format!("REFUSED {} {}: {}", place(event), event.object, event.message)),
+            "nack" => lines.push(format!(
+                "NACK by {} ({}): {}",
+                event.proxy,
+                crate::proxy_status::short(&event.kind_of_resource),
+                event.message
+            )),
+            "ack" => {
+                let (proxies, slowest) = acks.entry(event.kind_of_resource.as_str()).or_default();
+                if !proxies.contains(&event.proxy.as_str()) {
+                    proxies.push(&event.proxy);
+                }
+                *slowest = slowest.max(event.ms);
+            }
+            _ => {}
+        }
+    }
+    for (kind, (proxies, slowest)) in acks {
+        let kind = crate::proxy_status::short(kind);
+        lines.push(format!("  {kind} ACK by {} in {}", proxies.join(", "), milliseconds(slowest)));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Endpoints of ServiceEntries: inline ones, selected workloads, or the host itself.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use config::networking::{ServiceEntry, ServicePort};
+use tables::{Level, Reads};
+
+use super::build::Sources;
+use super::slices::from_workload;
+use super::{Endpoint, Health};
+use crate::inputs::Fact;
+use crate::key::{ObjectKey, WorkloadKey, WorkloadKind};
+use crate::services::{Resolution, Service};
+use crate::settings::Settings;
+use crate::workloads::labels::{Labels, selects, shared};
+use crate::workloads::{Workload, entries};
+use crate::world::{WorkloadsLabelled, WorkloadsOf};
+
+/// A ServiceEntry, and the service it claims.
+pub(super) type Said<'a> = (&'a ObjectKey, &'a Fact<ServiceEntry>, &'a Service);
+
+/// The endpoints of all ServiceEntries of one name, oldest first
+/// (as pilot/pkg/serviceregistry/serviceentry/conversion.go: `services`, `mergeServicesInstancesByNamespaceHost`).
+pub(super) fn endpoints<L: Level>(
+    r: &Reads<L>,
+    sources: Sources<'_>,
+    settings: &Settings,
+    said: &[Said<'_>],
+) -> Vec<Endpoint> {
+    let mut out = Vec::new();
+    let mut taken = BTreeSet::new();
+    for (key, fact, service) in said {
+        for endpoint in of_entry(r, sources, settings, key, fact, service) {
+            // logical DNS has room for one endpoint of a port
+            let first = taken.insert(endpoint.service_port_number);
+            if first || service.resolution != Resolution::DnsRoundRobinLb {
+                out.push(endpoint);
+            }
+        }
+    }
+    out
+}
+
+fn of_entry<L: Level>(
+    r: &Reads<L>,
+    sources: Sources<'_>,
+    settings: &Settings,
+    key: &ObjectKey,
+    fact: &Fact<ServiceEntry>,
+    service: &Service,
+) -> Vec<Endpoint> {
+    let entry = &*fact.spec;
+    let dns = matches!(service.resolution, Resolution::DnsLb | Resolution::DnsRoundRobinLb);
+    if let Some(selector) = &entry.workload_selector {
+        let workloads = select(r, sources, settings, key, &shared(&selector.labels), dns);
+        let ports = |w: &Arc<Workload>| {
+            let mut base = from_workload(r, sources, settings, w, "");
+            base.send_unhealthy = w.key.kind == WorkloadKind::Pod
+                && (settings.switches.pilot_send_unhealthy_endpoints || settings.switches.pilot_auto_send_unhealthy_endpoints);
+            on_ports(&base, w, &entry.ports)
+        };
+        return workloads.into_iter().flat_map(ports).collect();
+    }
+    if entry.endpoints.is_empty() && dns {
+        return entry.ports.iter().map(|p| host(settings, key, service, p)).collect();
+    }
+    let inline = entry.endpoints.iter().enumerate().flat_map(|(at, endpoint)| {
+        let name: Arc<str> = format!("{}-{at}", key.name).into();
+        let object = ObjectKey { name: name.clone(), ..(*key).clone() };
+        let own = WorkloadKey { kind: WorkloadKind::Entry, object };
+        let raw = shared(&endpoint.labels);
+        let workload = entries::instance(r, sources.ground, settings, &own, endpoint, raw, name);
+        on_ports(&from_workload(r, sources, settings, &workload, ""), &workload, &entry.ports)
+    });
+    inline.collect()
+}
+
+/// The host itself as the endpoint of a port: proxies resolve it.
+fn host(settings: &Settings, key: &ObjectKey, service: &Service, port: &ServicePort) -> Endpoint {
+    Endpoint {
+        addresses: vec![service.name.clone()],
+        port: if port.target_port > 0 { port.target_port } else { port.number },
+        service_port: port.name.as_str().into(),
+        cluster: settings.cluster.clone(),
+        tls_mode: Arc::from("disabled"),
+        namespace: key.namespace.clone(),
+        workload: key.name.clone(),
+        external: true,
+        service_port_number: port.number,
+        ..Endpoint::default()
+    }
+}
+
+/// Healthy workloads of the namespace, Pods before WorkloadEntries.
+fn select<'a, L: Level>(
+    r: &Reads<L>,
+    sources: Sources<'a>,
+    settings: &Settings,
+    key: &ObjectKey,
+    selector: &Labels,
+    dns: bool,
+) -> Vec<&'a Arc<Workload>> {
+    let mut found: Vec<&Arc<Workload>> = Vec::new();
+    if let Some((label, value)) = selector.iter().next() {
+        for kind in [WorkloadKind::Pod, WorkloadKind::Entry] {
+            let bucket = (kind, key.namespace.clone(), label.clone(), value.clone());
+            found.extend(sources.workloads.bucket::<WorkloadsLabelled, L>(r, &bucket).map(|(_, w)| w));
+        }
+    } else {
+        found.extend(sources.workloads.bucket::<WorkloadsOf, L>(r, &key.namespace).map(|(_, w)| w));
+    }
+    let pods = settings.switches.pilot_enable_serviceentry_select_pods;
+    found.retain(|w| {
+        let kind = pods || w.key.kind == WorkloadKind::Entry;
+        kind && w.health == Health::Healthy && (dns || !w.needs_dns()) && selects(selector, &w.labels)
+    });
+    found.sort_by_key(|w| (w.key.kind, &w.key.object.namespace, &w.key.object.name, &w.key.object.cluster));
+    found
+}
+
+/// One endpoint for each port: a unix socket has no number, the workload's word goes before the entry's.
+fn on_ports(base: &Endpoint, workload: &Workload, ports: &[ServicePort]) -> Vec<Endpoint> {
+    let unix = workload.addresses.first().is_some_and(|a| a.starts_with("unix://"));
+    let number = |port: &ServicePort| {
+        let named = workload.port_overrides.get(port.name.as_str()).or_else(|| {
+            workload.container_ports.get(port.name.as_str())
+        });
+        match named.copied().filter(|n| *n > 0) {
+            _ if unix => 0,
+            Some(number) => number,
+            None if port.target_port > 0 => port.target_port,
+            None => port.number,
+        }
+    };
+    let on = |port: &ServicePort| Endpoint {
+        port: number(port),
+        service_port: port.name.as_str().into(),
+        service_port_number: port.number,
+        external: true,
+        ..base.clone()
+    };
+    ports.iter().map(on).collect()
+}

@@ -1,0 +1,127 @@
+//! A delegating route and the routes of its delegate: both have to match.
+
+use std::collections::BTreeMap;
+
+use config::networking::{HttpMatchRequest, HttpRoute, MatchType, StringMatch};
+
+/// The routes of a delegate as part of the root's route; those that can never match together are left out
+/// (as pilot/pkg/model/virtualservice.go: `MergeHTTPRoutes`).
+pub(super) fn merge(root: &HttpRoute, delegate: Vec<HttpRoute>) -> Vec<HttpRoute> {
+    delegate.into_iter().filter_map(|leaf| route(root, leaf)).collect()
+}
+
+fn route(root: &HttpRoute, mut leaf: HttpRoute) -> Option<HttpRoute> {
+    leaf.r#match = matches(&root.r#match, std::mem::take(&mut leaf.r#match))?;
+    leaf.name = joined(&root.name, &leaf.name);
+    macro_rules! inherit {
+        ($($field:ident)*) => { $( if leaf.$field.is_none() { leaf.$field.clone_from(&root.$field); } )* };
+    }
+    inherit!(rewrite direct_response timeout retries fault mirror mirror_percent mirror_percentage cors_policy headers);
+    if leaf.mirrors.is_empty() {
+        leaf.mirrors.clone_from(&root.mirrors);
+    }
+    Some(leaf)
+}
+
+fn joined(root: &str, leaf: &str) -> String {
+    match (root, leaf) {
+        (_, "") => root.to_owned(),
+        ("", _) => leaf.to_owned(),
+        _ => format!("{root}-{leaf}"),
+    }
+}
+
+/// Each match of the leaf within each match of the root it fits in; nothing if one of them fits nowhere.
+fn matches(root: &[HttpMatchRequest], leaf: Vec<HttpMatchRequest>) -> Option<Vec<HttpMatchRequest>> {
+    if root.is_empty() {
+        return Some(leaf);
+    }
+    if leaf.is_empty() {
+        return Some(root.to_vec());
+    }
+    let mut out = Vec::new();
+    for own in &leaf {
+        let before = out.len();
+        out.extend(root.iter().filter(|r| !conflict(r, own)).map(|r| both(r, own)));
+        if out.len() == before {
+            return None;
+        }
+    }
+    Some(out)
+}
+
+fn both(root: &HttpMatchRequest, leaf: &HttpMatchRequest) -> HttpMatchRequest {
+    fn union<V: Clone>(root: &BTreeMap<String, V>, leaf: &BTreeMap<String, V>) -> BTreeMap<String, V> {
+        let mut out = root.clone();
+        out.extend(leaf.iter().map(|(k, v)| (k.clone(), v.clone())));
+        out
+    }
+    let text = |leaf: &String, root: &String| if leaf.is_empty() { root.clone() } else { leaf.clone() };
+    let string = |leaf: &Option<StringMatch>, root: &Option<StringMatch>| leaf.clone().or_else(|| root.clone());
+    HttpMatchRequest {
+        name: joined(&root.name, &leaf.name),
+        uri: string(&leaf.uri, &root.uri),
+        scheme: string(&leaf.scheme, &root.scheme),
+        method: string(&leaf.method, &root.method),
+        authority: string(&leaf.authority, &root.authority),
+        headers: union(&root.headers, &leaf.headers),
+        without_headers: union(&root.without_headers, &leaf.without_headers),
+        query_params: union(&root.query_params, &leaf.query_params),
+        port: if leaf.port == 0 { root.port } else { leaf.port },
+        source_labels: union(&root.source_labels, &leaf.source_labels),
+        source_namespace: text(&leaf.source_namespace, &root.source_namespace),
+        gateways: if leaf.gateways.is_empty() { root.gateways.clone() } else { leaf.gateways.clone() },
+        stat_prefix: text(&leaf.stat_prefix, &root.stat_prefix),
+        ignore_uri_case: leaf.ignore_uri_case,
+    }
+}
+
+/// Whether the leaf matches something that the root does not (as `hasConflict` upstream).
+fn conflict(root: &HttpMatchRequest, leaf: &HttpMatchRequest) -> bool {
+    let own = [&leaf.uri, &leaf.scheme, &leaf.method, &leaf.authority];
+    let theirs = [&root.uri, &root.scheme, &root.method, &root.authority];
+    let strings = theirs.iter().zip(own).any(|(r, l)| outside(r.as_ref(), l.as_ref()));
+    let maps = [
+        (&root.headers, &leaf.headers),
+        (&root.without_headers, &leaf.without_headers),
+        (&root.query_params, &leaf.query_params),
+    ];
+    let keyed = maps.iter().any(|(r, l)| l.iter().any(|(k, v)| outside(r.get(k), Some(v))));
+    let ports = root.port > 0 && leaf.port > 0 && root.port != leaf.port;
+    let namespace = !root.source_namespace.is_empty() && leaf.source_namespace != root.source_namespace;
+    let labels = leaf.source_labels.iter().any(|(k, v)| root.source_labels.get(k).is_some_and(|r| r != v));
+    let gateways = !root.gateways.is_empty()
+        && (root.gateways.len() < leaf.gateways.len() || leaf.gateways.iter().any(|g| !root.gateways.contains(g)));
+    strings || keyed || root.ignore_uri_case != leaf.ignore_uri_case || ports || namespace || labels || gateways
+}
+
+/// Whether a text may match the leaf and not the root. Nobody can say that of two regular expressions, so those never
+/// go together with anything.
+fn outside(root: Option<&StringMatch>, leaf: Option<&StringMatch>) -> bool {
+    let (Some(root), Some(leaf)) = (root, leaf) else { return false };
+    let of = |m: &StringMatch| match &m.match_type {
+        Some(MatchType::Exact(t)) if !t.is_empty() => (t.clone(), String::new(), String::new()),
+        Some(MatchType::Prefix(t)) => (String::new(), t.clone(), String::new()),
+        Some(MatchType::Regex(t)) => (String::new(), String::new(), t.clone()),
+        _ => Default::default(),
+    };
+    let (exact, prefix, regex) = of(root);
+    let (own_exact, own_prefix, own_regex) = of(leaf);
+    let any = |a: &str, b: &str, c: &str| !a.is_empty() || !b.is_empty() || !c.is_empty();
+    if !regex.is_empty() && any(&own_exact, &own_prefix, &own_regex) {
+        return true;
+    }
+    if !own_regex.is_empty() && any(&exact, &prefix, &regex) {
+        return true;
+    }
+    if !exact.is_empty() {
+        return !own_prefix.is_empty() || own_exact != exact;
+    }
+    if !prefix.is_empty() && !own_prefix.is_empty() {
+        return !own_prefix.starts_with(&prefix);
+    }
+    if !prefix.is_empty() && !own_exact.is_empty() {
+        return !own_exact.starts_with(&prefix);
+    }
+    true
+}

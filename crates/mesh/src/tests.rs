@@ -1,0 +1,218 @@
+//! What holds for the mesh as a whole: order does not matter, nothing is done twice, what goes is gone.
+
+use std::fmt::Write as _;
+
+use tables::Snapshot as _;
+
+use crate::fixture::{endpoints, mesh, mesh_of, objects, puts, services, settings, settings_of};
+use crate::world::{ServiceAccounts, ServiceEndpoints, Services, VirtualServices};
+use crate::{Batch, Mesh, ObjectKey, World};
+
+const MIXED: &str = r#"
+{apiVersion: v1, kind: Namespace, metadata: {name: istio-system, labels: {topology.istio.io/network: one}}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/region: eu, topology.kubernetes.io/zone: a}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, creationTimestamp: "2025-01-01T00:00:01Z"}
+spec: {clusterIP: 10.0.0.1, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, labels: {app: web}}
+spec: {serviceAccountName: web, nodeName: n1}
+status: {podIP: 10.1.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-2, labels: {app: web}}
+spec: {serviceAccountName: web, nodeName: n1}
+status: {podIP: 10.1.0.2, phase: Running, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-x, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints:
+- {addresses: [10.1.0.1], conditions: {ready: true}, targetRef: {kind: Pod, name: web-1, namespace: default}}
+- {addresses: [10.1.0.2], conditions: {ready: true}, targetRef: {kind: Pod, name: web-2, namespace: default}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: alias}
+spec: {type: ExternalName, externalName: web.default.svc.cluster.local, ports: [{name: http, port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: young, creationTimestamp: "2025-01-02T00:00:00Z"}
+spec:
+  hosts: [ext.example.com]
+  resolution: STATIC
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  endpoints: [{address: 192.0.2.2}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: old, creationTimestamp: "2025-01-01T00:00:00Z"}
+spec:
+  hosts: [ext.example.com]
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 192.0.2.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root}
+spec: {hosts: [web], http: [{match: [{uri: {prefix: /a}}], delegate: {name: leaf}}, {route: [{destination: {host: web}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: leaf}
+spec: {http: [{route: [{destination: {host: web, subset: v1}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: b, creationTimestamp: "2025-01-02T00:00:00Z"}
+spec: {host: web, subsets: [{name: v2, labels: {version: v2}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a, creationTimestamp: "2025-01-01T00:00:00Z"}
+spec: {host: web.default.svc.cluster.local, subsets: [{name: v1, labels: {version: v1}}]}
+"#;
+
+/// Every row of every table that is made from several objects.
+fn whole(world: &World) -> String {
+    let mut out = services(world) + &endpoints(world);
+    let _ = write!(out, "{:#?}{:#?}", world.namespaces, world.workloads);
+    let _ = write!(out, "{:#?}{:#?}{:#?}", world.virtual_services, world.rules, world.accounts);
+    out
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { cluster: "Kubernetes".into(), namespace: "default".into(), name: name.into() }
+}
+
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    let at_once = whole(&mesh(MIXED).world());
+    let mut order: Vec<usize> = (0..objects(MIXED).len()).collect();
+    let mut state = 7u64;
+    for round in 0..20 {
+        for i in (1..order.len()).rev() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            order.swap(i, (state >> 33) as usize % (i + 1));
+        }
+        let all = objects(MIXED);
+        let mut mesh = Mesh::new(settings());
+        for at in &order {
+            let mut batch = Batch::default();
+            batch.put(&"Kubernetes".into(), all[*at].clone());
+            mesh.commit(batch);
+        }
+        assert_eq!(whole(&mesh.world()), at_once, "round {round}: {order:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_says_nothing_new_changes_no_row() {
+    let mut mesh = mesh(MIXED);
+    let before = mesh.world();
+    let mut again = puts("Kubernetes", MIXED);
+    again.settings = Some(settings());
+    let story = mesh.commit(again);
+    assert!(story.is_empty(), "{story:?}");
+    assert_eq!(story.runs(), 0);
+    assert_eq!(mesh.world().revision(), before.revision().next());
+}
+
+#[test]
+fn an_endpoint_that_flaps_touches_the_endpoints_of_one_service() {
+    let mut mesh = mesh(MIXED);
+    let flap = r#"
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-x, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints:
+- {addresses: [10.1.0.1], conditions: {ready: true}, targetRef: {kind: Pod, name: web-1, namespace: default}}
+"#;
+    let story = mesh.commit(puts("Kubernetes", flap));
+    let changed: Vec<String> = story.changes().map(|c| format!("{c:?}")).collect();
+    assert_eq!(
+        changed,
+        [
+            "SliceFacts Kubernetes:default/web-x Changed",
+            "ServiceEndpoints default/web.default.svc.cluster.local Changed"
+        ]
+    );
+    let runs: Vec<(&str, usize)> = story.stages.iter().map(|s| (s.stage, s.runs)).collect();
+    assert_eq!(runs, [("ServiceEndpoints", 1), ("ServiceAccounts", 1)]);
+}
+
+#[test]
+fn a_pod_that_changes_its_labels_touches_its_own_service() {
+    let mut mesh = mesh(MIXED);
+    let pod = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, labels: {app: web, version: v1}}
+spec: {serviceAccountName: web, nodeName: n1}
+status: {podIP: 10.1.0.1, phase: Running, conditions: [{type: Ready, status: "True"}]}
+"#;
+    let story = mesh.commit(puts("Kubernetes", pod));
+    assert_eq!(story.changed::<ServiceEndpoints>().count(), 1);
+    assert_eq!(story.changed::<ServiceAccounts>().count(), 0);
+    assert_eq!(story.changed::<Services>().count(), 0);
+}
+
+#[test]
+fn what_is_removed_is_withdrawn() {
+    let mut mesh = mesh(MIXED);
+    let mut batch = Batch::default();
+    for object in objects(MIXED) {
+        let namespace = object.meta.namespace.clone();
+        let key = ObjectKey { cluster: "Kubernetes".into(), namespace, name: object.meta.name.clone() };
+        batch.removes.push((object.kind(), key));
+    }
+    mesh.commit(batch);
+    assert_eq!(whole(&mesh.world()), whole(&Mesh::new(settings()).world()));
+}
+
+#[test]
+fn a_removed_delegate_withdraws_its_routes() {
+    let mut mesh = mesh(MIXED);
+    let routes = |mesh: &Mesh| mesh.world().virtual_services.iter().map(|(_, v)| v.http.len()).sum::<usize>();
+    assert_eq!(routes(&mesh), 2);
+    let batch = Batch { removes: vec![(config::Kind::VirtualService, key("leaf"))], ..Batch::default() };
+    let story = mesh.commit(batch);
+    assert_eq!(routes(&mesh), 1);
+    assert_eq!(story.changed::<VirtualServices>().count(), 1);
+}
+
+#[test]
+fn a_namespace_that_is_not_selected_says_nothing() {
+    let selectors = "discoverySelectors: [{matchLabels: {mesh: \"yes\"}}]";
+    let namespace = |labels: &str| {
+        format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: default, labels: {{{labels}}}}}}}")
+    };
+    let mut mesh = mesh_of(settings_of(selectors, &[]), &[("Kubernetes", MIXED)]);
+    assert!(mesh.world().services.is_empty() && mesh.world().workloads.is_empty());
+    mesh.commit(puts("Kubernetes", &namespace("mesh: \"yes\"")));
+    assert_eq!(mesh.world().services.len(), 3);
+    assert_eq!(mesh.world().virtual_services.len(), 1);
+    mesh.commit(puts("Kubernetes", &namespace("mesh: \"no\"")));
+    assert!(mesh.world().services.is_empty() && mesh.world().rules.is_empty());
+}
+
+#[test]
+fn a_remote_cluster_brings_services_and_no_configuration() {
+    let remote = mesh_of(settings(), &[("remote", MIXED)]);
+    let world = remote.world();
+    assert_eq!(world.services.len(), 2, "{}", services(&world));
+    assert!(world.virtual_services.is_empty() && world.rules.is_empty());
+    assert_eq!(world.workloads.len(), 2);
+}

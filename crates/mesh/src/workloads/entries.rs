@@ -1,0 +1,109 @@
+//! WorkloadEntries as workloads, whether objects of their own or endpoints within a ServiceEntry.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use config::networking::WorkloadEntry;
+use tables::{Level, Reads};
+
+use super::Workload;
+use super::labels::{self, Labels, Place};
+use crate::endpoints::{Health, Locality};
+use crate::inputs::Fact;
+use crate::key::WorkloadKey;
+use crate::networks::network_of;
+use crate::settings::Settings;
+use crate::world::Ground;
+
+/// The workload a WorkloadEntry object is (as pilot/pkg/serviceregistry/serviceentry/conversion.go:
+/// `ConvertWorkloadEntry`, `convertWorkloadEntryToWorkloadInstance`).
+pub(crate) fn workload<L: Level>(
+    r: &Reads<L>,
+    ground: Ground<'_>,
+    key: &WorkloadKey,
+    fact: &Fact<WorkloadEntry>,
+) -> Option<Workload> {
+    let settings = ground.seen(r, &key.object)?;
+    let mut raw = labels::shared(&fact.spec.labels);
+    raw.extend(labels::shared(&fact.meta.labels));
+    let group = fact.meta.annotations.get("istio.io/autoRegistrationGroup").map(|g| Arc::from(&**g));
+    let named = labels::shared(&fact.meta.labels);
+    let name = group.or_else(|| labels::workload_name(&named)).unwrap_or_else(|| key.object.name.clone());
+    let mut made = instance(r, ground, settings, key, &fact.spec, raw, name);
+    made.created = fact.meta.creation;
+    if settings.switches.pilot_enable_workload_entry_healthchecks && !is_healthy(fact) {
+        made.health = Health::Unhealthy;
+    }
+    Some(made)
+}
+
+/// The workload that a WorkloadEntry with these labels is, `key` saying where it stands.
+pub(crate) fn instance<L: Level>(
+    r: &Reads<L>,
+    ground: Ground<'_>,
+    settings: &Settings,
+    key: &WorkloadKey,
+    entry: &WorkloadEntry,
+    raw: Labels,
+    name: Arc<str>,
+) -> Workload {
+    let mut locality = Locality::parse(&entry.locality);
+    if entry.locality.is_empty() {
+        locality = labels::locality(&raw).unwrap_or_default();
+    }
+    let network: Arc<str> = if entry.network.is_empty() {
+        network_of(r, ground, settings, &key.object.cluster, &entry.address, &raw)
+    } else {
+        entry.network.as_str().into()
+    };
+    let tls_mode = match raw.get(labels::TLS_MODE) {
+        Some(mode) => mode.clone(),
+        None if entry.service_account.is_empty() => "disabled".into(),
+        None => "istio".into(),
+    };
+    let place = Place { cluster: &key.object.cluster, network: &network, node: "", locality: &locality };
+    Workload {
+        key: key.clone(),
+        addresses: vec![entry.address.as_str().into()],
+        labels: labels::augmented(raw, &place),
+        service_account: entry.service_account.as_str().into(),
+        identity: settings.spiffe(&key.object.namespace, &entry.service_account),
+        // upstream sends endpoints of a WorkloadEntry to the network that the entry itself names, no other
+        network: entry.network.as_str().into(),
+        locality,
+        tls_mode,
+        workload: name,
+        node: Arc::from(""),
+        container_ports: BTreeMap::new(),
+        port_overrides: entry.ports.iter().map(|(k, v)| (Arc::from(&**k), *v)).collect(),
+        weight: entry.weight,
+        health: Health::Healthy,
+        hostname: Arc::from(""),
+        subdomain: Arc::from(""),
+        host_network: false,
+        created: 0,
+    }
+}
+
+impl Workload {
+    /// Its address is a host name or a unix socket, so only DNS resolution can use it.
+    pub(crate) fn needs_dns(&self) -> bool {
+        self.addresses.first().is_some_and(|a| !a.is_empty() && a.parse::<IpAddr>().is_err())
+    }
+}
+
+/// A WorkloadEntry with health checks is unhealthy until its status says otherwise.
+fn is_healthy(fact: &Fact<WorkloadEntry>) -> bool {
+    let checked = fact.meta.annotations.get("proxy.istio.io/health-checks-enabled");
+    if !checked.is_some_and(|v| matches!(v.as_str(), "1" | "t" | "T" | "TRUE" | "true" | "True")) {
+        return true;
+    }
+    let conditions = fact.status.as_ref().and_then(|s| s.get("conditions")?.as_list());
+    let healthy = conditions.unwrap_or_default().iter().find(|c| text(c, "type") == Some("Healthy"));
+    healthy.is_some_and(|c| text(c, "status") == Some("True"))
+}
+
+fn text<'v>(value: &'v config::Value, key: &str) -> Option<&'v str> {
+    value.get(key)?.as_str()
+}

@@ -1,0 +1,18 @@
+//! pilot-agent - what runs beside each Envoy: starts it, feeds it, gives it certificates, answers for it.
+//! In: flags, environment, mounted files, the control plane's streams. Out: Envoy's bootstrap and process, xDS, SDS,
+//!   DNS answers, probes, merged metrics.
+//! Here: supervision, bootstrap, SDS, ADS relay, DNS proxy, status server, metrics expansion.
+//! Never here: meshes, Kubernetes, generation of Envoy configuration beyond the bootstrap.
+//! Start reading at: wiring.rs
+
+pub mod ads;
+pub mod bootstrap;
+pub mod control_plane;
+pub mod dns;
+pub mod environment;
+pub mod envoy;
+pub mod http_client;
+pub mod node;
+pub mod proxy_config;
+pub mod sds;
+pub mod stats;

@@ -1,0 +1,132 @@
+//! The certificate service: who may have which certificate, where the authority's secrets live, and how they are served.
+//!
+//! [`Ca`] puts the parts together: [`state`] keeps the authority on disk and renews it, [`live`] shows the present one to
+//! everybody, [`service`] signs, [`serving`] is the TLS side of the secure port, [`authenticate`] says who is calling.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use identity::authority::San;
+use identity::token::Issuer;
+use process::clock::Clock;
+use process::metrics::Metrics;
+
+pub mod authenticate;
+pub mod counters;
+pub mod impersonation;
+pub mod live;
+pub mod service;
+pub mod serving;
+pub mod state;
+
+pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer};
+pub use live::{Live, Others};
+pub use service::Service;
+pub use serving::{Connection, Tls};
+pub use state::{Options, State};
+
+/// Why the certificate service cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The authority's files.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// The serving certificate.
+    #[error(transparent)]
+    Serving(#[from] serving::Error),
+}
+
+/// The certificate authority of this process with all that hangs on it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ca {
+    state: Arc<State>,
+    live: Live,
+    tls: Arc<Tls>,
+    counters: counters::Counters,
+    clock: Arc<dyn Clock>,
+}
+
+impl Ca {
+    /// Loads or creates the authority and its serving certificate for `names`, and registers the `citadel_server_*`
+    /// metrics. Blocks on files; call it before serving.
+    pub fn open(
+        options: Options,
+        names: Vec<San>,
+        clock: Arc<dyn Clock>,
+        metrics: &Metrics,
+    ) -> Result<Self, Error> {
+        let now = clock.now();
+        let (state, authority) = State::open(options, now)?;
+        let live = Live::new(authority);
+        let tls = Arc::new(Tls::new(live.clone(), names, clock.clone())?);
+        let counters = counters::Counters::register(metrics, &live, clock.clone());
+        Ok(Self { state: Arc::new(state), live, tls, counters, clock })
+    }
+
+    /// The present authority and roots, as everybody sees them.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// The TLS side of the secure port.
+    #[must_use]
+    pub fn tls(&self) -> &Arc<Tls> {
+        &self.tls
+    }
+
+    /// The clock everything here goes by.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// The gRPC service that signs for those whom `authenticators` know.
+    #[must_use]
+    pub fn service(&self, authenticators: Arc<Chain>) -> Service {
+        Service::new(self.live.clone(), authenticators, self.counters.clone(), self.clock.clone())
+    }
+
+    /// The issuer `name` of service-account tokens for meshes without Kubernetes; its key is kept with the authority.
+    /// Blocks on files.
+    pub fn token_issuer(&self, name: &str) -> Result<Issuer, Error> {
+        Ok(state::token_issuer(self.state.own_dir(), name)?)
+    }
+
+    /// What has to be done from time to time (hourly is enough, each minute does no harm): a self-signed root that nears
+    /// its end gets a successor, and the serving certificate is renewed. True if anybody has to be told about new roots.
+    /// On an error everything goes on as it was. Blocks on files.
+    pub fn tick(&self) -> Result<bool, Error> {
+        let rotated = self.state.tick(&self.live, self.clock.now())?;
+        self.tls.refresh()?;
+        Ok(rotated)
+    }
+
+    /// Reads the plugged-in files again; to be called when their directory has changed. True if the authority is another
+    /// one now. On an error everything goes on as it was. Blocks on files.
+    pub fn reload(&self) -> Result<bool, Error> {
+        let changed = self.state.reload(&self.live, self.clock.now())?;
+        self.tls.refresh()?;
+        Ok(changed)
+    }
+
+    /// Keeps the authority fresh for as long as it is polled: looks at the plugged-in files and the ends of certificates
+    /// every `every`. Failures are logged and tried again the next time.
+    pub async fn keep(self, every: Duration) {
+        let mut ticks = tokio::time::interval(every.max(Duration::from_secs(1)));
+        loop {
+            ticks.tick().await;
+            let ca = self.clone();
+            let work = tokio::task::spawn_blocking(move || {
+                for (what, result) in [("reload", ca.reload()), ("renew", ca.tick())] {
+                    if let Err(error) = result {
+                        tracing::error!(target: "pkica", "cannot {what} the certificate authority: {error}");
+                    }
+                }
+            });
+            if let Err(error) = work.await {
+                tracing::error!(target: "pkica", "the upkeep of the certificate authority failed: {error}");
+            }
+        }
+    }
+}

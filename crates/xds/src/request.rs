@@ -1,0 +1,102 @@
+//! Requests and responses in the form the state machine works with, the same for both protocol variants.
+
+use std::sync::Arc;
+
+use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+
+use crate::edition::Resource;
+use crate::type_url::TypeUrl;
+
+/// The two variants of the protocol.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// `DeltaAggregatedResources`.
+    #[default]
+    Delta,
+    /// `StreamAggregatedResources`, state of the world.
+    Sotw,
+}
+
+/// One request of either variant, without its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The type it is about.
+    pub type_url: TypeUrl,
+    /// The nonce of the response it answers; empty if it answers none.
+    pub nonce: String,
+    /// Set if that response was refused.
+    pub error: Option<Rejection>,
+    /// What is wanted.
+    pub wish: Wish,
+}
+
+/// What a request wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// A change of the subscription.
+    Delta {
+        /// Names to add.
+        subscribe: Vec<String>,
+        /// Names to take away.
+        unsubscribe: Vec<String>,
+        /// Names and versions the client holds from an earlier stream.
+        claims: Vec<(String, String)>,
+    },
+    /// The whole subscription.
+    Sotw {
+        /// All names.
+        names: Vec<String>,
+    },
+}
+
+/// A refusal of a response by the client (`error_detail`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// A gRPC status code.
+    pub code: i32,
+    /// The client's words.
+    pub message: String,
+}
+
+impl From<DeltaDiscoveryRequest> for Request {
+    fn from(request: DeltaDiscoveryRequest) -> Self {
+        Self {
+            type_url: TypeUrl::parse(&request.type_url),
+            nonce: request.response_nonce,
+            error: request.error_detail.map(|e| Rejection { code: e.code, message: e.message }),
+            wish: Wish::Delta {
+                subscribe: request.resource_names_subscribe,
+                unsubscribe: request.resource_names_unsubscribe,
+                claims: request.initial_resource_versions.into_iter().collect(),
+            },
+        }
+    }
+}
+
+impl From<DiscoveryRequest> for Request {
+    fn from(request: DiscoveryRequest) -> Self {
+        Self {
+            type_url: TypeUrl::parse(&request.type_url),
+            nonce: request.response_nonce,
+            error: request.error_detail.map(|e| Rejection { code: e.code, message: e.message }),
+            wish: Wish::Sotw { names: request.resource_names },
+        }
+    }
+}
+
+/// A response, assembled from shared parts; `server::codec` writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The variant it is written in.
+    pub variant: Variant,
+    /// Its type.
+    pub type_url: TypeUrl,
+    /// Its nonce, unique on its stream.
+    pub nonce: Arc<str>,
+    /// The revision of the edition it was made from; its version on the wire.
+    pub revision: u64,
+    /// The resources, in order.
+    pub resources: Vec<Resource>,
+    /// Names that are gone; delta only.
+    pub removed: Vec<Arc<str>>,
+}

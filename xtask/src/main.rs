@@ -1,0 +1,138 @@
+//! xtask - the project's automation: the same commands on every machine.
+//! In: the workspace. Out: a verdict on it, or files and programs made from it.
+//! Here: ci, tidy, map, conformance, envoy, up.
+//! Never here: anything the product needs at run time.
+//! Start reading at: ci.rs
+
+mod ci;
+mod map;
+mod tidy;
+mod workspace;
+
+use std::io::{self, Write};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Automation of this workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything a change must pass
+    Ci {
+        /// Only this step, such as `tidy` or `tests`
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Rules of the architecture and the style that a machine can check
+    Tidy,
+    /// Writes the crates' cards into ARCHITECTURE.md
+    Map {
+        /// Write nothing; fail when the file is out of date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Upstream's test data against the product (`--help` after it says more)
+    #[command(disable_help_flag = true)]
+    Conformance {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Finds Envoy, or installs it into the cache, and prints its path
+    Envoy {
+        /// Take this binary
+        #[arg(long)]
+        envoy: Option<std::path::PathBuf>,
+    },
+    /// Builds the programs and starts a mesh on this machine (`istioctl up`)
+    #[command(disable_help_flag = true)]
+    Up {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when stderr is gone.
+            let _ = writeln!(io::stderr(), "xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Ci { only } => ci::run(only.as_deref()),
+        Task::Tidy => tidy::run(),
+        Task::Map { check } => map::run(check),
+        Task::Conformance { rest } => conformance(&rest),
+        Task::Envoy { envoy } => print_envoy(envoy),
+        Task::Up { rest } => up(&rest),
+    }
+}
+
+/// The runner links the whole product, so it is a program of its own.
+fn conformance(rest: &[String]) -> Result<()> {
+    let root = workspace::root()?;
+    let mut cargo = workspace::cargo(&root);
+    cargo.args([
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--features",
+        "conformance",
+        "--bin",
+        "conformance",
+        "--",
+    ]);
+    finish(cargo.args(rest))
+}
+
+fn print_envoy(named: Option<std::path::PathBuf>) -> Result<()> {
+    let places = envoy::Places::from_environment(named);
+    // A lost line of progress is no reason to stop.
+    let envoy = envoy::find_or_install(&places, &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+    writeln!(io::stdout(), "{}", envoy.path.display())?;
+    Ok(())
+}
+
+fn up(rest: &[String]) -> Result<()> {
+    let root = workspace::root()?;
+    let workspace = Workspace::load(&root)?;
+    let mut build = workspace::cargo(&root);
+    finish(build.args([
+        "build",
+        "--release",
+        "-p",
+        "istioctl",
+        "-p",
+        "pilot-discovery",
+        "-p",
+        "pilot-agent",
+    ]))?;
+    finish(Command::new(workspace.target.join("release/istioctl")).arg("up").args(rest))
+}
+
+/// Runs to the end; an exit code other than 0 is an error.
+fn finish(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot run {program}"))?;
+    if !status.success() {
+        bail!("{program} ended with {status}");
+    }
+    Ok(())
+}
