@@ -10,7 +10,7 @@ pub(crate) mod schema;
 mod yaml;
 
 pub use documents::{Decoded, documents, documents_in, from_json, from_node};
-pub use metadata::unix_seconds;
+pub use metadata::{rfc3339, unix_seconds};
 pub use node::{Content, Key, Mark, Node};
 pub use reader::Reader;
 pub use schema::Field;

@@ -8,6 +8,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::labels::is_dns_label;
+
 /// Whether a host stands for many: it begins with `*`.
 pub fn is_wildcard(host: &str) -> bool {
     host.starts_with('*')
@@ -119,6 +121,27 @@ pub fn intersection<'a>(a: &[&'a str], b: &[&'a str]) -> Vec<&'a str> {
         }
     }
     out
+}
+
+/// Whether it is a name as DNS takes it: labels between dots, at most 255 long; a dot may end it.
+///
+/// As `pkg/config/validation/agent: ValidateFQDN`.
+pub fn is_name(host: &str) -> bool {
+    let bare = host.strip_suffix('.').unwrap_or(host);
+    !bare.is_empty() && host.len() <= 255 && bare.split('.').all(is_dns_label)
+}
+
+/// Whether it is a name, or one whose first label begins with `*` or `*-` or is `*`.
+///
+/// As `pkg/config/validation/agent: ValidateWildcardDomain`.
+pub fn is_name_or_wildcard(host: &str) -> bool {
+    let Some(rest) = host.strip_prefix('*') else { return is_name(host) };
+    let rest =
+        rest.strip_prefix('-').filter(|rest| !rest.is_empty() && !rest.starts_with('.')).unwrap_or(rest);
+    match rest.strip_prefix('.') {
+        Some(parent) => is_name(parent) && host.len() <= 255,
+        None => rest.is_empty() || (is_name(rest) && host.len() <= 255),
+    }
 }
 
 /// Values by host; finding the most specific one for a name costs a few look-ups, not a walk over all.

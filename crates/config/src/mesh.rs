@@ -1,5 +1,6 @@
 //! The configuration of the mesh itself: MeshConfig, ProxyConfig and MeshNetworks.
 
+mod check;
 mod defaults;
 mod merge;
 mod mesh_config;

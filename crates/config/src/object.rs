@@ -1,11 +1,12 @@
 //! An object: who it is, where it was written, and its body.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::decode::Mark;
 use crate::decode::reader::path_hash;
+use crate::decode::{Mark, rfc3339};
 use crate::kind::{Body, Kind, Spec};
 use crate::value::Value;
 
@@ -29,6 +30,23 @@ impl Object {
     /// The body as the type `T`, if it is of that kind.
     pub fn get<T: Body>(&self) -> Option<&Arc<T>> {
         self.spec.get()
+    }
+
+    /// The object as an API server would show it, in the preferred version; absent fields are left out.
+    ///
+    /// For kinds of Kubernetes `spec` is what is kept of them, in one level (see [`Spec::to_value`]).
+    pub fn to_value(&self) -> Value {
+        let kind = self.kind();
+        let mut out = BTreeMap::from([
+            ("apiVersion".to_owned(), Value::String(kind.api_version())),
+            ("kind".to_owned(), Value::String(kind.name().to_owned())),
+            ("metadata".to_owned(), self.meta.to_value()),
+            ("spec".to_owned(), self.spec.to_value()),
+        ]);
+        if let Some(status) = &self.status {
+            out.insert("status".to_owned(), status.as_ref().clone());
+        }
+        Value::Object(out)
     }
 }
 
@@ -78,6 +96,35 @@ impl Meta {
             deleting: false,
             origin: Origin::default(),
         }
+    }
+
+    /// The order of age: older first, then by name, then by namespace.
+    ///
+    /// As `pilot/pkg/model/config.go: configCompareByCreationTime`; objects of unknown age come first.
+    pub fn by_age(&self, other: &Self) -> Ordering {
+        self.creation
+            .cmp(&other.creation)
+            .then_with(|| self.name.cmp(&other.name))
+            .then_with(|| self.namespace.cmp(&other.namespace))
+    }
+
+    /// The metadata as an API server would show it, without owners.
+    fn to_value(&self) -> Value {
+        let text = |text: &str| Value::String(text.to_owned());
+        let map = |map: &BTreeMap<String, String>| {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), text(value))).collect())
+        };
+        let members = [
+            ("name", Some(text(&self.name))),
+            ("namespace", (!self.namespace.is_empty()).then(|| text(&self.namespace))),
+            ("labels", (!self.labels.is_empty()).then(|| map(&self.labels))),
+            ("annotations", (!self.annotations.is_empty()).then(|| map(&self.annotations))),
+            ("creationTimestamp", (self.creation != 0).then(|| Value::String(rfc3339(self.creation)))),
+            ("uid", (!self.uid.is_empty()).then(|| text(&self.uid))),
+            ("resourceVersion", (!self.resource_version.is_empty()).then(|| text(&self.resource_version))),
+            ("generation", (self.generation != 0).then_some(Value::Integer(self.generation))),
+        ];
+        Value::Object(members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect())
     }
 }
 
@@ -172,3 +219,6 @@ impl fmt::Display for Location {
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,8 @@ impl<L: Level> View<'_, L> {
         let draining = !drains.is_empty() && row.labels.get(drains).is_some_and(|v| !v.is_empty());
         let health = match row.health {
             _ if draining => HealthStatus::Draining,
+            // Nobody checks what a ServiceEntry or a WorkloadEntry names: upstream says nothing of its health.
+            Health::Healthy if row.external => HealthStatus::Unknown,
             Health::Healthy => HealthStatus::Healthy,
             Health::Unhealthy => HealthStatus::Unhealthy,
             Health::Draining | Health::Terminating => HealthStatus::Draining,

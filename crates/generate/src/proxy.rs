@@ -136,6 +136,9 @@ impl Hash for Proxy {
     }
 }
 
+/// The label that holds the node's name.
+pub(crate) const NODE_LABEL: &str = "kubernetes.io/hostname";
+
 impl Proxy {
     /// Reads a node. Errors say what is wrong with the id or the metadata
     /// (as pilot/pkg/model/context.go: `ParseServiceNodeWithMetadata`).
@@ -161,6 +164,9 @@ impl Proxy {
             out.service_account = Arc::from("");
             out.workload = Arc::from("");
             out.labels.retain(|k, _| asked.contains(k));
+            if asked.iter().any(|k| **k == *NODE_LABEL) {
+                out.node = self.node.clone();
+            }
             out.sidecar = sidecar;
         }
         out

@@ -11,6 +11,18 @@ use crate::plan::PartSource;
 use crate::proxy::Proxy;
 use crate::scope::Scope;
 
+mod actions;
+pub(crate) mod domains;
+mod hash;
+pub(crate) mod headers;
+pub(crate) mod http;
+pub(crate) mod matches;
+mod retry;
+pub(crate) mod session;
+mod sidecar;
+
+use domains::Domain;
+
 /// One part of a route configuration: what one virtual service, or one service without, adds to it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Part {
@@ -25,8 +37,12 @@ pub struct Part {
 pub struct PartHost {
     /// Virtual host name, `reviews.default.svc.cluster.local:9080`.
     pub name: Arc<str>,
+    /// The host name without port, lower case.
+    pub full: Arc<str>,
     /// Every domain it would answer to, in order.
-    pub domains: Vec<String>,
+    pub domains: Vec<Domain>,
+    /// Whether it stands for a service of the registry.
+    pub service: bool,
     /// The encoded VirtualHost without name and domains.
     pub rest: Bytes,
 }
@@ -55,23 +71,23 @@ impl BuiltRoute {
 }
 
 /// The parts of a sidecar's route configuration, in order of precedence.
-pub fn parts<L: Level>(_r: &Reads<L>, _world: &World, _proxy: &Proxy, _scope: &Scope, _name: &Arc<str>) -> Vec<Part> {
-    Vec::new()
+pub fn parts<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope, name: &Arc<str>) -> Vec<Part> {
+    sidecar::parts(r, world, proxy, scope, name)
 }
 
 /// The virtual hosts of one part.
-pub fn part<L: Level>(_r: &Reads<L>, _world: &World, _proxy: &Proxy, _scope: &Scope, _part: &Part) -> Vec<PartHost> {
-    Vec::new()
+pub fn part<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope, part: &Part) -> Vec<PartHost> {
+    sidecar::part(r, world, proxy, scope, part)
 }
 
 /// The whole: head, parts with duplicate domains removed, catch-all.
 pub fn assemble<L: Level>(
-    _r: &Reads<L>,
-    _world: &World,
-    _proxy: &Proxy,
-    _scope: &Scope,
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    scope: &Scope,
     name: &Arc<str>,
-    _parts: &[Arc<Vec<PartHost>>],
+    parts: &[Arc<Vec<PartHost>>],
 ) -> BuiltRoute {
-    BuiltRoute { route: Resource::from_bytes(name.clone(), Bytes::new()), virtual_hosts: Vec::new() }
+    sidecar::assemble(r, world, proxy, scope, name, parts)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use config::mesh::OutboundTrafficPolicyMode;
 use config::networking::{CaptureMode, Destination, SidecarPort};
-use mesh::world::{RoutesAskingLabels, RulesAskingLabels};
+use mesh::world::{RoutesAskingLabels, RulesAskingLabels, ServicesAskingPlace};
 use mesh::{ServiceKey, World};
 use tables::{Level, Reads};
 
@@ -110,8 +110,12 @@ pub fn asked_labels<L: Level>(r: &Reads<L>, world: &World) -> Vec<Arc<str>> {
     let failover = mesh.locality_lb_setting.iter().flat_map(|s| &s.failover_priority);
     let zones = mesh.zone_aware_lb_setting.iter().flat_map(|s| &s.failover_priority);
     failover.chain(zones).for_each(|label| add(label.split('=').next().unwrap_or(label)));
-    // Kubernetes' traffic distribution fails over by these.
-    crate::clusters::balance::SAME_NODE.iter().for_each(|label| add(label));
+    for (_, service) in world.services.bucket::<ServicesAskingPlace, L>(r, &()) {
+        crate::clusters::balance::distribution(service).iter().for_each(|label| add(label));
+        if service.node_local {
+            add(crate::proxy::NODE_LABEL);
+        }
+    }
     keys.into_iter().collect()
 }
 

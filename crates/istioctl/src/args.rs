@@ -64,8 +64,26 @@ pub enum UpFormat {
     Json,
 }
 
+/// The schema of mesh.yaml, for `istioctl up --help`.
+const MESH_YAML: &str = "\
+mesh.yaml says which local commands are which workloads:
+
+  traffic: {path: /productpage, rate: 5}   # optional: requests per second through the gateway
+  meshConfig: {}                           # optional: Istio's MeshConfig
+  workloads:
+  - name: reviews-v1                       # a Deployment of this name in the folder gives the defaults of the next two
+    serviceAccount: bookinfo-reviews       # its identity; default: `default`
+    labels: {app: reviews, version: v1}    # what Services select; default: app: <name>
+    namespace: default
+    command: [./reviews, --color, red]     # or one line for a shell; absent: you start it yourself
+    cwd: reviews                           # relative to the folder
+    env: {STAR_COLOR: red}
+    ports: {9080: 3000}                    # Service targetPort: port the program listens on;
+                                           #   absent: it gets a free one in $PORT";
+
 /// `istioctl up`.
 #[derive(Debug, Args, Clone)]
+#[command(after_long_help = MESH_YAML)]
 pub struct Up {
     /// Folder with YAML objects and a mesh.yaml that says which commands are which workloads; without it, bookinfo
     pub folder: Option<PathBuf>,
@@ -165,11 +183,17 @@ pub struct Plane {
 /// `istioctl proxy-status`.
 #[derive(Debug, Args)]
 pub struct ProxyStatus {
-    /// One proxy, as [<type>/]<name>[.<namespace>]; without it, all
+    /// One proxy, as [<type>/]<name>[.<namespace>]: compares it with the control plane; without it, all
     pub proxy: Option<String>,
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     pub output: crate::proxy_status::Format,
+    /// Envoy config dump JSON file to compare with, instead of the proxy's own
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Admin port of the proxy, if istioctl did not start it (on 127.0.0.1)
+    #[arg(long, value_name = "PORT")]
+    pub proxy_admin_port: Option<u16>,
     /// 1: a column for every type
     #[arg(short = 'v', long, default_value_t = 0, num_args = 0..=1, default_missing_value = "1")]
     pub verbosity: u8,
@@ -292,6 +316,12 @@ pub enum Section {
     /// Certificates and trust bundles
     #[command(visible_aliases = ["secrets", "s"])]
     Secret {
+        /// Whose.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Extensions discovered one by one
+    Ecds {
         /// Whose.
         #[command(flatten)]
         target: Target,

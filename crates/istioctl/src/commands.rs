@@ -11,9 +11,9 @@ use crate::args::{self, Endpoints, Plane, Section, Target};
 use crate::fetch::Fetcher;
 use crate::proxy_config::{
     ClusterFilter, Dump, EndpointFilter, Format, ListenerFilter, RouteFilter, bootstrap_dump,
-    bootstrap_summary, camel, cluster_dump, cluster_summary, eds_dump, eds_summary, endpoint_dump,
-    endpoint_summary, full_summary, listener_dump, listener_summary, render, route_dump, route_summary,
-    secret_dump, secret_summary,
+    bootstrap_summary, camel, cluster_dump, cluster_summary, compare, eds_dump, eds_summary, endpoint_dump,
+    endpoint_summary, extension_dump, extension_summary, full_summary, listener_dump, listener_summary,
+    render, route_dump, route_summary, secret_dump, secret_summary,
 };
 use crate::proxy_status;
 use crate::up::Document;
@@ -54,17 +54,22 @@ fn plane_address(plane: &Plane) -> anyhow::Result<String> {
     }
 }
 
-/// `[type/]name[.namespace]` as (name, namespace), as istioctl/pkg/util/handlers: InferPodInfo.
+/// `[type/]name[.namespace]` as (`[type/]name`, namespace), as istioctl/pkg/util/handlers: InferPodInfo.
 #[must_use]
-pub fn infer_proxy(name: &str, namespace: &str) -> (String, String) {
-    let default = if namespace.is_empty() { "default" } else { namespace };
-    let bare = name.split_once('/').map_or(name, |(_, rest)| rest);
-    match bare.rsplit_once('.') {
-        Some((name, namespace)) if !name.is_empty() && !namespace.is_empty() => {
-            (name.to_owned(), namespace.to_owned())
+pub fn infer_pod(name: &str, namespace: &str) -> (String, String) {
+    let after_type = name.rfind('/').map_or(0, |slash| slash + 1);
+    match name[after_type..].rsplit_once('.') {
+        Some((bare, given)) if !bare.is_empty() && !given.is_empty() => {
+            (format!("{}{bare}", &name[..after_type]), given.to_owned())
         }
-        _ => (bare.to_owned(), default.to_owned()),
+        _ => (name.to_owned(), namespace.to_owned()),
     }
+}
+
+/// As [`infer_pod`], the type left out and the namespace `default` if there is none: the parts of a proxy's id.
+fn infer_proxy(name: &str, namespace: &str) -> (String, String) {
+    let (name, namespace) = infer_pod(name, if namespace.is_empty() { "default" } else { namespace });
+    (name.rsplit('/').next().unwrap_or_default().to_owned(), namespace)
 }
 
 fn source(target: &Target, namespace: &str, command: &str) -> anyhow::Result<Source> {
@@ -165,6 +170,13 @@ pub async fn proxy_config(section: Section, namespace: &str) -> anyhow::Result<S
             Ok(match target.output.unwrap_or_default() {
                 Format::Short => secret_summary(&dump, false)?,
                 format => render(&secret_dump(&dump)?, format),
+            })
+        }
+        Section::Ecds { target } => {
+            let dump = dump(&target, namespace, "ecds").await?;
+            Ok(match target.output.unwrap_or_default() {
+                Format::Short => extension_summary(&dump)?,
+                format => render(&extension_dump(&dump)?, format),
             })
         }
         Section::Bootstrap { target } => {
@@ -278,19 +290,33 @@ async fn syncz(plane: &Plane) -> anyhow::Result<(Value, String)> {
 /// # Errors
 /// If no control plane answers, or the proxy asked for is not connected.
 pub async fn proxy_status(args: &args::ProxyStatus, namespace: &str) -> anyhow::Result<String> {
-    let (mut syncz, istiod) = syncz(&args.plane).await?;
     if let Some(proxy) = &args.proxy {
-        let (name, namespace) = infer_proxy(proxy, namespace);
-        let id = format!("{name}.{namespace}");
-        let Some(list) = syncz.as_array_mut() else { bail!("the control plane's answer is not a list") };
-        list.retain(|status| status["proxy"] == id.as_str());
-        if list.is_empty() {
-            bail!("unable to retrieve Pod: pods {name:?} not found among the connected proxies");
-        }
+        return difference(args, proxy, namespace).await;
     }
+    let (syncz, istiod) = syncz(&args.plane).await?;
     let answer = proxy_status::from_syncz(&syncz, &istiod);
-    let verbose = args.verbosity > 0 || args.proxy.is_some();
+    let verbose = args.verbosity > 0;
     Ok(proxy_status::print(&[answer], namespace, args.output, verbose, jiff::Timestamp::now()))
+}
+
+/// What the control plane has for one proxy, against what the proxy has.
+async fn difference(args: &args::ProxyStatus, proxy: &str, namespace: &str) -> anyhow::Result<String> {
+    let mut target = Target {
+        proxy: Some(proxy.to_owned()),
+        file: None,
+        output: None,
+        proxy_admin_port: args.proxy_admin_port,
+        plane: Plane::default(),
+    };
+    if let Some(file) = &args.file {
+        target = Target { proxy: None, file: Some(file.clone()), ..target };
+    }
+    let envoy = dump(&target, namespace, "proxy-status").await.context("could not contact sidecar")?;
+    let (name, namespace) = infer_proxy(proxy, namespace);
+    let address = plane_address(&args.plane)?;
+    let url = format!("{address}/debug/config_dump?proxyID={name}.{namespace}");
+    let istiod = Dump::parse(&Fetcher::new(TIMEOUT).get(&url).await?)?;
+    Ok(compare(&istiod, &envoy))
 }
 
 fn build() -> Value {

@@ -56,16 +56,28 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs a command that only looks (`version`, `proxy-status`, `proxy-config`) and returns what it would print.
+///
+/// # Errors
+/// As the command, and for a command that does more than look.
+pub async fn look(root: Root) -> anyhow::Result<String> {
+    match root.command {
+        Command::Version(args) => commands::version(&args).await,
+        Command::ProxyStatus(args) => commands::proxy_status(&args, &root.namespace).await,
+        Command::ProxyConfig(args) => commands::proxy_config(args.section, &root.namespace).await,
+        _ => anyhow::bail!("this command does more than look"),
+    }
+}
+
 async fn run(root: Root) -> anyhow::Result<ExitCode> {
-    let namespace = root.namespace.as_str();
     match root.command {
         Command::Up(args) => return up::run(args).await,
         Command::Down => up::down().await?,
-        Command::Run(args) => return up::join::run(&args, namespace).await,
+        Command::Run(args) => return up::join::run(&args, &root.namespace).await,
         Command::Export(args) => up::export::run(args.folder.as_deref())?,
-        Command::Version(args) => print!("{}", commands::version(&args).await?),
-        Command::ProxyStatus(args) => print!("{}", commands::proxy_status(&args, namespace).await?),
-        Command::ProxyConfig(args) => print!("{}", commands::proxy_config(args.section, namespace).await?),
+        Command::Version(_) | Command::ProxyStatus(_) | Command::ProxyConfig(_) => {
+            print!("{}", look(root).await?)
+        }
         Command::Bookinfo(args) => bookinfo::serve(args.service, args.port, &args.version).await?,
         Command::Enter(_) => {}
     }

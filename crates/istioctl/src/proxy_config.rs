@@ -2,8 +2,10 @@
 
 mod bootstrap;
 mod clusters;
+mod compare;
 mod dump;
 mod endpoints;
+mod extensions;
 mod fields;
 mod listeners;
 mod matchers;
@@ -12,11 +14,13 @@ mod secrets;
 
 pub use bootstrap::{bootstrap_dump, bootstrap_summary};
 pub use clusters::{ClusterFilter, cluster_dump, cluster_summary};
+pub use compare::compare;
 pub use dump::{Dump, DumpError};
 pub use endpoints::{EndpointFilter, eds_dump, eds_summary, endpoint_dump, endpoint_summary};
+pub use extensions::{extension_dump, extension_summary};
 pub use fields::camel;
 pub use listeners::{ListenerFilter, listener_dump, listener_summary};
-pub use routes::{RouteFilter, route_dump, route_summary};
+pub use routes::{RouteFilter, describe_domains, route_dump, route_summary};
 pub use secrets::{SecretItem, secret_dump, secret_items, secret_summary};
 
 use serde_json::Value;

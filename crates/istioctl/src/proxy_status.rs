@@ -81,6 +81,12 @@ fn client_config(status: &Value) -> Value {
     })
 }
 
+/// The time that ages are told against.
+#[must_use]
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
 struct Row<'a> {
     proxy: &'a str,
     cluster: &'a str,

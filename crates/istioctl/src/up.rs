@@ -124,7 +124,7 @@ pub async fn down() -> anyhow::Result<()> {
         return Ok(());
     };
     let ended = if record.supervisor.lives() {
-        let _ = control::ask(&paths.control, &Request::Down).await;
+        let _ = control::ask(&record.control, &Request::Down).await;
         let deadline = Instant::now() + DOWN_WITHIN;
         while record.supervisor.lives() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(30)).await;

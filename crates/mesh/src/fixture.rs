@@ -120,7 +120,7 @@ pub(crate) fn endpoints(world: &World) -> String {
                 ("workload", &e.workload),
                 ("host", &e.hostname),
             ] {
-                if !value.is_empty() && !(name == "cluster" && **value == *"Kubernetes") {
+                if !value.is_empty() && (name != "cluster" || **value != *"Kubernetes") {
                     let _ = write!(out, " {name}={value}");
                 }
             }

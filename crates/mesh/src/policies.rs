@@ -11,6 +11,7 @@ use tables::{Level, Reads};
 
 use crate::inputs::Fact;
 use crate::key::ObjectKey;
+use crate::workloads::labels::shared;
 use crate::world::{Ground, Named};
 
 /// A policy object of kind `T` with what its attachment needs. Key: `(namespace, name)`; one table per kind, with a
@@ -23,7 +24,7 @@ pub struct Policy<T> {
     pub name: Arc<str>,
     /// Unix seconds; older wins or comes first.
     pub created: i64,
-    /// Annotations that change its meaning (`istio.io/dry-run`), sorted.
+    /// Annotations that may change its meaning, those of Istio (`istio.io/dry-run`), sorted.
     pub annotations: BTreeMap<Arc<str>, Arc<str>>,
     /// `metadata.resourceVersion` where it goes into generated configuration (Wasm), else empty.
     pub resource_version: Arc<str>,
@@ -58,7 +59,7 @@ pub(crate) fn policy<L: Level, T>(
         namespace: key.namespace.clone(),
         name: key.name.clone(),
         created: fact.meta.creation,
-        annotations: fact.meta.annotations.iter().map(|(k, v)| (Arc::from(&**k), Arc::from(&**v))).collect(),
+        annotations: shared(fact.meta.annotations.iter().filter(|(k, _)| k.contains("istio.io/"))),
         resource_version: Arc::from(""),
         spec: fact.spec.clone(),
     };

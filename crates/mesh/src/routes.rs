@@ -23,7 +23,7 @@ pub struct VirtualService {
     pub hosts: Vec<Host>,
     /// `mesh` or `namespace/name`; never empty (defaults to `mesh`).
     pub gateways: Vec<Arc<str>>,
-    /// Already defaulted; empty means everybody.
+    /// Already defaulted; as `Service::export_to`: empty means everybody, `{None}` nobody.
     pub export_to: BTreeSet<Visibility>,
     /// Destinations and delegates resolved to FQDN; match gateways resolved.
     pub http: Vec<Arc<HttpRoute>>,

@@ -20,7 +20,7 @@ pub struct Rule {
     pub from: Vec<Arc<str>>,
     /// Unix seconds of the oldest.
     pub created: i64,
-    /// Already defaulted; empty means everybody.
+    /// Already defaulted; as `Service::export_to`: empty means everybody, `{None}` nobody.
     pub export_to: BTreeSet<Visibility>,
     /// `workloadSelector.matchLabels`, if any.
     pub selector: Option<BTreeMap<String, String>>,

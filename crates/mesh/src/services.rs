@@ -93,7 +93,8 @@ pub struct Service {
     pub auto_allocated_v6: Option<Arc<str>>,
     /// Unix seconds of the oldest declaration.
     pub created: i64,
-    /// Who may see it, already defaulted by MeshConfig. Empty means everybody.
+    /// Who may see it, already defaulted by MeshConfig. Empty means everybody, `{None}` nobody; its own namespace is
+    /// always `Private`, never named.
     pub export_to: BTreeSet<Visibility>,
     /// `metadata.labels`.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,

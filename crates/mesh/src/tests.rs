@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tables::Snapshot as _;
 
 use crate::fixture::{endpoints, mesh, mesh_of, objects, puts, services, settings, settings_of};
-use crate::world::{ServiceAccounts, ServiceEndpoints, Services, VirtualServices};
+use crate::world::{Seen, ServiceAccounts, ServiceEndpoints, Services, ServicesSeen, VirtualServices};
 use crate::{Batch, Mesh, ObjectKey, World};
 
 const MIXED: &str = r#"
@@ -91,6 +91,24 @@ fn whole(world: &World) -> String {
     out
 }
 
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end
+    }
+}
+
+fn place(object: &config::Object) -> ObjectKey {
+    ObjectKey {
+        cluster: "Kubernetes".into(),
+        namespace: object.meta.namespace.clone(),
+        name: object.meta.name.clone(),
+    }
+}
+
 fn key(name: &str) -> ObjectKey {
     ObjectKey { cluster: "Kubernetes".into(), namespace: "default".into(), name: name.into() }
 }
@@ -99,11 +117,10 @@ fn key(name: &str) -> ObjectKey {
 fn the_order_of_arrival_does_not_matter() {
     let at_once = whole(&mesh(MIXED).world());
     let mut order: Vec<usize> = (0..objects(MIXED).len()).collect();
-    let mut state = 7u64;
+    let mut dice = Dice(7);
     for round in 0..20 {
         for i in (1..order.len()).rev() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            order.swap(i, (state >> 33) as usize % (i + 1));
+            order.swap(i, dice.below(i + 1));
         }
         let all = objects(MIXED);
         let mut mesh = Mesh::new(settings());
@@ -113,6 +130,35 @@ fn the_order_of_arrival_does_not_matter() {
             mesh.commit(batch);
         }
         assert_eq!(whole(&mesh.world()), at_once, "round {round}: {order:?}");
+    }
+}
+
+#[test]
+fn any_history_ends_where_its_last_state_would_have_begun() {
+    let all = objects(MIXED);
+    let mut mesh = Mesh::new(settings());
+    let mut there: Vec<bool> = vec![false; all.len()];
+    let mut dice = Dice(11);
+    for step in 0..400 {
+        let at = dice.below(all.len());
+        let mut batch = Batch::default();
+        there[at] = !there[at];
+        if there[at] {
+            batch.put(&"Kubernetes".into(), all[at].clone());
+        } else {
+            batch.removes.push((all[at].kind(), place(&all[at])));
+        }
+        let story = mesh.commit(batch);
+        assert!(story.panics.is_empty() && story.conflicts.is_empty(), "step {step}: {story:?}");
+        if step % 20 == 19 {
+            let mut batch = Batch::default();
+            for (object, _) in all.iter().zip(&there).filter(|(_, there)| **there) {
+                batch.put(&"Kubernetes".into(), object.clone());
+            }
+            let mut fresh = Mesh::new(settings());
+            fresh.commit(batch);
+            assert_eq!(whole(&mesh.world()), whole(&fresh.world()), "step {step}");
+        }
     }
 }
 
@@ -174,9 +220,7 @@ fn what_is_removed_is_withdrawn() {
     let mut mesh = mesh(MIXED);
     let mut batch = Batch::default();
     for object in objects(MIXED) {
-        let namespace = object.meta.namespace.clone();
-        let key = ObjectKey { cluster: "Kubernetes".into(), namespace, name: object.meta.name.clone() };
-        batch.removes.push((object.kind(), key));
+        batch.removes.push((object.kind(), place(&object)));
     }
     mesh.commit(batch);
     assert_eq!(whole(&mesh.world()), whole(&Mesh::new(settings()).world()));
@@ -215,4 +259,31 @@ fn a_remote_cluster_brings_services_and_no_configuration() {
     assert_eq!(world.services.len(), 2, "{}", services(&world));
     assert!(world.virtual_services.is_empty() && world.rules.is_empty());
     assert_eq!(world.workloads.len(), 2);
+}
+
+#[test]
+fn a_namespace_sees_what_is_exported_to_it() {
+    struct Below;
+    impl tables::Level for Below {
+        const ORDER: u16 = 9000;
+        const NAME: &'static str = "Below";
+    }
+    let service = |name: &str, to: &str| {
+        format!(
+            "---\n{{apiVersion: v1, kind: Service, metadata: {{name: {name}, annotations: \
+             {{networking.istio.io/exportTo: '{to}'}}}}, spec: {{clusterIP: 10.0.0.1, ports: [{{port: 80}}]}}}}\n"
+        )
+    };
+    let yaml = service("all", "*,~")
+        + &service("own", "default")
+        + &service("far", "., far")
+        + &service("none", "~,far");
+    let world = mesh(&yaml).world();
+    let seen = |by: Seen| -> Vec<String> {
+        let keys = world.services.keys::<ServicesSeen, Below>(&tables::Reads::new(), &by);
+        keys.map(|k| k.hostname.split('.').next().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(seen(Seen::Everywhere), ["all"]);
+    assert_eq!(seen(Seen::From("default".into())), ["far", "own"]);
+    assert_eq!(seen(Seen::From("far".into())), ["far"]);
 }

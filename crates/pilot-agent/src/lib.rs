@@ -6,13 +6,19 @@
 //! Start reading at: wiring.rs
 
 pub mod ads;
+pub mod args;
 pub mod bootstrap;
+pub mod commands;
 pub mod control_plane;
 pub mod dns;
 pub mod environment;
 pub mod envoy;
+pub mod health;
 pub mod http_client;
 pub mod node;
 pub mod proxy_config;
 pub mod sds;
+pub mod settings;
 pub mod stats;
+pub mod status;
+pub mod wiring;

@@ -234,7 +234,7 @@ fn twenty_thousand_random_commits_equal_a_rebuild_in_any_order() {
         ran += story.runs();
         conflicts += story.conflicts.len();
         assert_kinds_are_true(&story, &before, mesh.services.table());
-        if step % 20 == 0 {
+        if step % 50 == 0 {
             let mut facts = mesh.facts();
             random.shuffle(&mut facts);
             let mut scratch = Mesh::new();

@@ -413,5 +413,5 @@ fn threads(seed: u64, audit: bool) {
     }
     let (pushes, stale) = (pushes.into_inner(), stale.into_inner());
     println!("seed {seed}: {pushes} pushes, {stale} of them left something to do again");
-    assert!(pushes > 500 && stale > 0, "the threads hardly ran beside the commits: {pushes}, {stale}");
+    assert!(pushes > 100 && stale > 0, "the threads hardly ran beside the commits: {pushes}, {stale}");
 }

@@ -91,8 +91,7 @@ impl From<Vec<u8>> for Body {
 
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len
-            && self.chunks().iter().flatten().eq(other.chunks().iter().flatten())
+        self.len == other.len && self.chunks().iter().flatten().eq(other.chunks().iter().flatten())
     }
 }
 

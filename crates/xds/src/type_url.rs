@@ -48,12 +48,7 @@ const KNOWN: &[(TypeUrl, &str, &str, &str)] = &[
     (TypeUrl::Listener, "type.googleapis.com/envoy.config.listener.v3.Listener", "LDS", "lds"),
     (TypeUrl::Route, "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", "RDS", "rds"),
     (TypeUrl::VirtualHost, "type.googleapis.com/envoy.config.route.v3.VirtualHost", "VHDS", "vhds"),
-    (
-        TypeUrl::Secret,
-        "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-        "SDS",
-        "sds",
-    ),
+    (TypeUrl::Secret, "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "SDS", "sds"),
     (TypeUrl::Address, "type.googleapis.com/istio.workload.Address", "WDS", "wds"),
     (TypeUrl::Workload, "type.googleapis.com/istio.workload.Workload", "WDS", "wds"),
     (TypeUrl::Authorization, "type.googleapis.com/istio.security.Authorization", "WADS", "wads"),

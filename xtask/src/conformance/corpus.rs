@@ -27,6 +27,8 @@ pub(crate) type Runner = fn(&Path) -> Result<Vec<Case>, String>;
 const RUNNERS: &[(&str, Runner)] = &[
     #[cfg(feature = "agent")]
     ("bootstrap", crate::bootstrap::run),
+    #[cfg(feature = "istioctl")]
+    ("istioctl", crate::istioctl::run),
 ];
 
 /// Lists of a corpus that hold cases.

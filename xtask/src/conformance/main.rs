@@ -10,6 +10,8 @@ mod compare;
 mod corpus;
 mod echo;
 mod floors;
+#[cfg(feature = "istioctl")]
+mod istioctl;
 mod parity;
 mod scenario;
 mod subject;

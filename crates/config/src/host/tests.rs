@@ -126,3 +126,30 @@ fn lookup_finds_what_a_walk_over_all_hosts_finds() {
     assert_eq!(map.get("*.foo.com"), Some(&"*.foo.com"));
     assert_eq!(map.len(), hosts.len());
 }
+
+#[test]
+fn names_are_labels_between_dots() {
+    let cases = [
+        ("a", true, true),
+        ("a.b", true, true),
+        ("a.b.", true, true),
+        ("*", false, true),
+        ("*.b", false, true),
+        ("*b.c", false, true),
+        ("*-b.c", false, true),
+        ("", false, false),
+        (".", false, false),
+        ("a..b", false, false),
+        ("-a.b", false, false),
+        ("a.*", false, false),
+        ("*.", false, false),
+        ("*-", false, false),
+        ("*-.b", false, false),
+        ("**.b", false, false),
+        ("a_b", false, false),
+    ];
+    for (host, name, wildcard) in cases {
+        assert_eq!((is_name(host), is_name_or_wildcard(host)), (name, wildcard), "{host:?}");
+    }
+    assert!(!is_name(&"a.".repeat(128)));
+}

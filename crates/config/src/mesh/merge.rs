@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::check::{self, Finding};
 use super::{MeshConfig, MeshNetworks, ProxyConfig, default_mesh_config, default_proxy_config};
 use crate::decode::schema::Field;
 use crate::decode::{Content, Node, Reader, trees};
+use crate::object::Origin;
 use crate::problem::{Problem, Severity};
 
 /// A value and the warnings on the way to it, or the reasons why there is none.
@@ -14,14 +16,15 @@ pub type Outcome<T> = Result<(T, Vec<Problem>), Vec<Problem>>;
 /// Lays the YAML of a user over a mesh configuration; `file` is what problems name.
 ///
 /// Every field that is there replaces the one below. Merged are: `defaultConfig` and `defaultProviders` field by
-/// field, `extensionProviders` by name, `trustDomainAliases` as a sorted set. Bad text changes nothing.
+/// field, `extensionProviders` by name, `trustDomainAliases` as a sorted set. The result is checked
+/// as a whole, so a base that is refused by itself cannot be built upon.
 ///
 /// # Errors
 /// The problems, at least one of them an error, each with its place.
 ///
 /// As `pkg/config/mesh/mesh.go: ApplyMeshConfig`.
 pub fn apply_mesh_config(base: &MeshConfig, file: &str, text: &str) -> Outcome<MeshConfig> {
-    read(file, text, |root, reader| {
+    read(file, text, check::mesh_config, |root, reader| {
         let mut mesh = base.clone();
         mesh.read(root, reader);
         mesh.default_config.clone_from(&base.default_config);
@@ -72,7 +75,7 @@ pub fn parse_mesh_config(file: &str, text: &str) -> Outcome<MeshConfig> {
 ///
 /// As `pkg/config/mesh/mesh.go: MergeProxyConfig`.
 pub fn apply_proxy_config(base: &ProxyConfig, file: &str, text: &str) -> Outcome<ProxyConfig> {
-    read(file, text, |root, reader| merge_proxy_config(base, root, reader))
+    read(file, text, |_| Vec::new(), |root, reader| merge_proxy_config(base, root, reader))
 }
 
 fn merge_proxy_config(base: &ProxyConfig, node: &Node, reader: &mut Reader) -> ProxyConfig {
@@ -106,7 +109,7 @@ fn fill<T: Clone>(slot: &mut Option<T>, below: &Option<T>) {
 ///
 /// As `pkg/config/mesh/mesh.go: ParseMeshNetworks`.
 pub fn parse_mesh_networks(file: &str, text: &str) -> Outcome<MeshNetworks> {
-    read(file, text, |root, reader| {
+    read(file, text, check::mesh_networks, |root, reader| {
         let mut networks = MeshNetworks::default();
         networks.read(root, reader);
         networks
@@ -114,7 +117,12 @@ pub fn parse_mesh_networks(file: &str, text: &str) -> Outcome<MeshNetworks> {
 }
 
 /// Reads the only document of a text; an empty text is an empty object.
-fn read<T>(file: &str, text: &str, build: impl FnOnce(&Node, &mut Reader) -> T) -> Outcome<T> {
+fn read<T>(
+    file: &str,
+    text: &str,
+    check: impl FnOnce(&T) -> Vec<Finding>,
+    build: impl FnOnce(&Node, &mut Reader) -> T,
+) -> Outcome<T> {
     let mut documents = trees(text).into_iter();
     let root = match documents.next() {
         None => Node { at: crate::decode::Mark::default(), content: Content::Object(Vec::new()) },
@@ -131,8 +139,23 @@ fn read<T>(file: &str, text: &str, build: impl FnOnce(&Node, &mut Reader) -> T) 
     }
     let value = build(&root, &mut reader);
     let failed = reader.failed();
-    let (_, problems) = reader.into_parts();
-    if failed { Err(problems) } else { Ok((value, problems)) }
+    let (places, mut problems) = reader.into_parts();
+    if failed {
+        return Err(problems);
+    }
+    let origin = Origin::new(Arc::from(file), root.at, places);
+    let findings = check(&value);
+    let refused = !findings.is_empty();
+    problems.extend(findings.into_iter().map(|finding| refusal(&origin, finding)));
+    if refused { Err(problems) } else { Ok((value, problems)) }
+}
+
+/// A finding with the place of the field, or of the nearest part of its path that was written.
+fn refusal(origin: &Origin, (field, message, hint): Finding) -> Problem {
+    let at = origin.nearest(&field);
+    let (severity, hint) = (Severity::Error, hint.to_owned());
+    let object = String::new();
+    Problem { file: at.file, line: at.line, column: at.column, object, field, message, hint, severity }
 }
 
 /// Reads a part a second time: what is wrong with it was told the first time.

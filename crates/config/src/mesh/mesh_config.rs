@@ -59,6 +59,7 @@ spec! {
         discovery_selectors: Vec<LabelSelector>,
         path_normalization: Option<ProxyPathNormalization>,
         default_http_retry_policy: Option<HttpRetry>,
+        default_inbound_http_retry_policy: Option<HttpRetry>,
         mesh_mtls("meshMTLS"): Option<TlsConfig>,
         tls_defaults: Option<TlsConfig>,
         default_traffic_policy: Option<DefaultTrafficPolicy>,

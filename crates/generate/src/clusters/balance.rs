@@ -21,7 +21,7 @@ use crate::encoded::duration;
 
 /// Label keys of Kubernetes' traffic distribution.
 const SAME_ZONE: [&str; 3] = ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
-pub(crate) const SAME_NODE: [&str; 5] = [
+const SAME_NODE: [&str; 5] = [
     "topology.istio.io/network",
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
@@ -43,6 +43,15 @@ pub enum Effective {
     ZoneAware(ZoneAwareLoadBalancerSetting),
 }
 
+/// Labels by which a service's traffic distribution prefers endpoints; none where it prefers nothing.
+pub(crate) fn distribution(service: &Service) -> &'static [&'static str] {
+    match service.traffic_distribution {
+        TrafficDistribution::PreferSameZone => &SAME_ZONE,
+        TrafficDistribution::PreferSameNode => &SAME_NODE,
+        TrafficDistribution::Any => &[],
+    }
+}
+
 /// The setting for a service: rule's zone-aware, rule's locality, traffic distribution, mesh zone-aware, mesh locality.
 #[must_use]
 pub fn effective(mesh: &MeshConfig, lb: Option<&LoadBalancerSettings>, service: Option<&Service>) -> Option<Effective> {
@@ -55,11 +64,7 @@ pub fn effective(mesh: &MeshConfig, lb: Option<&LoadBalancerSettings>, service: 
     if let Some(setting) = lb.and_then(|l| l.locality_lb_setting.as_ref()) {
         return locality(setting);
     }
-    let labels: &[&str] = match service.map(|s| s.traffic_distribution) {
-        Some(TrafficDistribution::PreferSameZone) => &SAME_ZONE,
-        Some(TrafficDistribution::PreferSameNode) => &SAME_NODE,
-        _ => &[],
-    };
+    let labels = service.map_or(&[][..], distribution);
     if !labels.is_empty() {
         let setting = LocalityLoadBalancerSetting {
             enabled: Some(true),

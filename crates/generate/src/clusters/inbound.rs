@@ -25,8 +25,8 @@ use crate::endpoints::address;
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::Named;
 
-/// Envoy's largest duration in seconds, used to never clean up original-destination hosts.
-const MAX_SECONDS: i64 = 315_576_000_000;
+/// Go's longest duration in seconds: original-destination hosts are never cleaned up.
+const MAX_SECONDS: i64 = 9_223_372_035;
 
 /// One inbound port: where it is reached, where it leads, what it serves.
 struct Inbound<'a> {

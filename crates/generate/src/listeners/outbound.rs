@@ -1,13 +1,208 @@
-//! Outbound listeners of a sidecar.
+//! Outbound listeners of a sidecar: what services and Sidecar objects ask for, then the fixed ones
+//! (as pilot/pkg/networking/core/listener.go: `buildSidecarOutboundListeners`).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::networking::CaptureMode;
+use config::protocol::Protocol;
 use mesh::World;
+use mesh::routes::VirtualService;
+use mesh::services::{Port, Registry, Resolution};
+use mesh::settings::Settings;
 use tables::{Level, Reads};
 
+use self::entries::{Bind, Entries, Wanted};
+use self::views::{View, views};
 use super::Built;
-use crate::proxy::Proxy;
-use crate::scope::Scope;
+use crate::addresses::UNSPECIFIED;
+use crate::encoded::Resource;
+use crate::filters::{Class, Filters};
+use crate::proxy::{Interception, IpMode, Proxy};
+use crate::scope::{Egress, Scope};
+
+mod chains;
+mod entries;
+mod fixed;
+mod message;
+mod streams;
+mod views;
+
+#[cfg(test)]
+mod tests;
+
+/// How addresses that are paths of sockets begin.
+const UNIX: &str = "unix://";
 
 /// See [`super::outbound`].
-pub(super) fn listeners<L: Level>(_r: &Reads<L>, _world: &World, _proxy: &Proxy, _scope: &Scope) -> Built {
-    Built::default()
+pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Built {
+    let settings = crate::settings(r, world);
+    let mut out = Built::default();
+    if settings.mesh.proxy_listen_port <= 0 {
+        return out;
+    }
+    let filters = Filters::of(r, world, proxy, Class::SidecarOutbound);
+    let outbound = Outbound { r, world, proxy, scope, settings, filters };
+    let entries = outbound.entries();
+    out.pods = entries.pods;
+    let fallthrough = outbound.fallthrough();
+    let mut made = message::Made { out: &mut out, named: std::collections::HashSet::new() };
+    for entry in entries.by_bind.into_values() {
+        outbound.listener(entry, &fallthrough, &mut made);
+    }
+    if let Some(entry) = outbound.http_proxy() {
+        outbound.listener(entry, &fallthrough, &mut made);
+    }
+    if let Some(listener) = outbound.virtual_outbound() {
+        made.out.resources.push(Resource::encode(listener.name.as_str(), &listener));
+    }
+    out
 }
+
+/// What all outbound listeners of one form are built from.
+struct Outbound<'a, L: Level> {
+    r: &'a Reads<L>,
+    world: &'a World,
+    proxy: &'a Proxy,
+    scope: &'a Scope,
+    settings: &'a Settings,
+    filters: Filters<'a>,
+}
+
+/// Addresses that stand for all of a host.
+fn wildcards(proxy: &Proxy) -> Vec<Arc<str>> {
+    match proxy.ip_mode {
+        IpMode::Dual => vec!["0.0.0.0".into(), "::".into()],
+        IpMode::V4 | IpMode::V6 => vec![proxy.wildcard().into()],
+    }
+}
+
+/// Addresses that a host has for itself.
+fn loopbacks(proxy: &Proxy) -> Vec<Arc<str>> {
+    match proxy.ip_mode {
+        IpMode::Dual => vec!["127.0.0.1".into(), "::1".into()],
+        IpMode::V4 | IpMode::V6 => vec![proxy.loopback().into()],
+    }
+}
+
+impl<'a, L: Level> Outbound<'a, L> {
+    /// Every listener that the egress listeners of the scope ask for, before it is a message.
+    fn entries(&self) -> Entries<'a> {
+        let mut out = Entries::default();
+        for egress in &self.scope.egress {
+            self.egress(egress, &mut out);
+        }
+        out
+    }
+
+    fn egress(&self, egress: &Egress, out: &mut Entries<'a>) {
+        let routes = self.stream_routes(egress);
+        let captured = self.proxy.interception != Interception::None;
+        let to_port = !captured || egress.capture == CaptureMode::None || egress.bind.starts_with(UNIX);
+        let addresses = match (&egress.bind, to_port) {
+            (bind, _) if !bind.is_empty() => vec![bind.clone()],
+            (_, true) => loopbacks(self.proxy),
+            _ => Vec::new(),
+        };
+        let bind = Bind { addresses, to_port };
+        if let Some(port) = &egress.port {
+            let port = Port {
+                name: port.name.as_str().into(),
+                number: port.number,
+                protocol: Protocol::parse(&port.protocol),
+            };
+            if self.can_bind(&bind, &port) {
+                for view in egress.services.iter().flat_map(|s| views(self.r, self.world, self.proxy, s)) {
+                    self.add(Wanted::new(&bind, &port, &view), &routes, out);
+                }
+            }
+            return;
+        }
+        // What comes now adds ports; it adds nothing to listeners that the Sidecar object has given a port.
+        out.by_bind.values_mut().for_each(|e| e.locked = true);
+        for view in egress.services.iter().flat_map(|s| views(self.r, self.world, self.proxy, s)) {
+            for port in view.ports().filter(|p| self.can_bind(&bind, p)) {
+                self.service_port(&bind, port, &view, &routes, out);
+            }
+        }
+    }
+
+    /// The virtual services of an egress listener that route streams. The one place that reads virtual services.
+    fn stream_routes(&self, egress: &Egress) -> Vec<&'a VirtualService> {
+        let rows = egress.virtual_services.iter().filter_map(|name| self.world.virtual_services.get(self.r, name));
+        rows.map(|row| &**row).filter(|v| !v.tls.is_empty() || !v.tcp.is_empty()).collect()
+    }
+
+    /// The listeners of one port of a service. Streams to a headless service have one for each pod.
+    fn service_port(
+        &self,
+        bind: &Bind,
+        port: &Port,
+        view: &View<'a>,
+        routes: &[&'a VirtualService],
+        out: &mut Entries<'a>,
+    ) {
+        let streams = port.protocol.is_tcp() || port.protocol.is_unsupported();
+        let service = view.service;
+        let headless = bind.addresses.is_empty()
+            && streams
+            && service.resolution == Resolution::Passthrough
+            && *view.address(self.settings, self.proxy) == *UNSPECIFIED;
+        if !headless {
+            return self.add(Wanted::new(bind, port, view), routes, out);
+        }
+        let none = Vec::new();
+        let rows = self.world.endpoints.get(self.r, &service.key).map_or(&none, |row| &row.endpoints);
+        let serves = |e: &&Arc<mesh::endpoints::Endpoint>| match e.service_port_number {
+            0 => e.service_port == port.name,
+            number => number == port.number,
+        };
+        let mut pods = rows.iter().filter(serves).peekable();
+        if pods.peek().is_none() && service.registry == Registry::External && service.selector.is_empty() {
+            return self.add(Wanted::new(bind, port, view), routes, out);
+        }
+        let in_one = self.settings.switches.pilot_enable_headless_filter_chain_listener && port.protocol.is_tcp();
+        for pod in pods {
+            if pod.addresses.is_empty() || !pod.addresses.iter().all(|a| a.parse::<std::net::IpAddr>().is_ok()) {
+                continue;
+            }
+            let mut wanted = Wanted::new(bind, port, view);
+            if in_one {
+                wanted.bind.addresses = wildcards(self.proxy);
+                wanted.cidrs.clone_from(&pod.addresses);
+                wanted.pods = true;
+            } else {
+                wanted.bind.addresses.clone_from(&pod.addresses);
+                let name = wanted.bind.name(port.number);
+                out.pods.insert(name.into(), pod.addresses[0].clone());
+            }
+            self.add(wanted, routes, out);
+        }
+    }
+
+    /// Whether the proxy may open a port: privileged ones need rights, and some are its own
+    /// (as pilot/pkg/model/context.go: `CanBindToPort`).
+    fn can_bind(&self, bind: &Bind, port: &Port) -> bool {
+        if bind.to_port && self.proxy.unprivileged && (1..1024).contains(&port.number) {
+            return false;
+        }
+        let wildcard = match bind.primary() {
+            Some(address) => *address == *self.proxy.wildcard(),
+            None => port.protocol.is_http(),
+        };
+        !(wildcard && self.own_ports().contains(&port.number))
+    }
+
+    /// Ports that the proxy itself listens on.
+    fn own_ports(&self) -> [u32; 6] {
+        const SAID: [&str; 4] =
+            ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT", "ENVOY_SECURE_METRICS_PORT", "ENVOY_SECURE_MERGED_METRICS_PORT"];
+        let said = SAID.map(|name| self.proxy.meta(name).and_then(|text| text.parse().ok()).unwrap_or(u32::MAX));
+        let mesh = [self.settings.mesh.proxy_listen_port, self.settings.mesh.proxy_inbound_listen_port];
+        let [listen, inbound] = mesh.map(|port| u32::try_from(port).unwrap_or(u32::MAX));
+        [said[0], said[1], said[2], said[3], listen, inbound]
+    }
+}
+
+/// Names of listeners that stand for one pod, with the address of that pod.
+pub(super) type Pods = BTreeMap<Arc<str>, Arc<str>>;

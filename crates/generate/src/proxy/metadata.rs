@@ -36,6 +36,10 @@ pub(super) fn parse(node: &Node) -> Result<Proxy, String> {
     let ips = addresses(&get("INSTANCE_IPS"), address)
         .ok_or_else(|| format!("node id {:?}: {address:?} is not an IP address", node.id))?;
     let config = meta.fields.get("PROXY_CONFIG").and_then(|v| proxy_config(v)).map(Arc::new);
+    let locality = locality(node, meta);
+    let cluster = Some(get("CLUSTER_ID")).filter(|c| !c.is_empty()).unwrap_or_else(|| Arc::from("Kubernetes"));
+    let place = Place { locality: &locality, cluster: &cluster, network: &get("NETWORK"), node: &get("NODE_NAME") };
+    let labels = place.add_to(labels(meta));
     Ok(Proxy {
         kind,
         name: name.into(),
@@ -44,11 +48,11 @@ pub(super) fn parse(node: &Node) -> Result<Proxy, String> {
         ips,
         service_account: get("SERVICE_ACCOUNT"),
         workload: get("WORKLOAD_NAME"),
-        cluster: Some(get("CLUSTER_ID")).filter(|c| !c.is_empty()).unwrap_or_else(|| Arc::from("Kubernetes")),
+        cluster,
         network: get("NETWORK"),
         network_view: list(&get("REQUESTED_NETWORK_VIEW")),
-        locality: locality(node, meta),
-        labels: labels(meta),
+        locality,
+        labels,
         version: version(&get("ISTIO_VERSION")),
         interception: match &*get("INTERCEPTION_MODE") {
             "TPROXY" => Interception::Tproxy,
@@ -136,6 +140,32 @@ fn locality(node: &Node, meta: &Struct) -> Locality {
     let labels = labels(meta);
     let label = labels.get("topology.istio.io/locality").or_else(|| labels.get("istio-locality"));
     label.map(|l| Locality::parse(&if l.contains('/') { l.to_string() } else { l.replace('.', "/") })).unwrap_or_default()
+}
+
+/// Where a proxy runs, which its labels repeat for failover by label
+/// (as pilot/pkg/serviceregistry/util/label: `AugmentLabels`).
+struct Place<'a> {
+    locality: &'a Locality,
+    cluster: &'a Arc<str>,
+    network: &'a Arc<str>,
+    node: &'a Arc<str>,
+}
+
+impl Place<'_> {
+    fn add_to(&self, mut labels: BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<Arc<str>, Arc<str>> {
+        let own = [
+            ("topology.kubernetes.io/region", &self.locality.region),
+            ("topology.kubernetes.io/zone", &self.locality.zone),
+            ("topology.istio.io/subzone", &self.locality.subzone),
+            ("topology.istio.io/cluster", self.cluster),
+            ("kubernetes.io/hostname", self.node),
+        ];
+        labels.extend(own.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (Arc::from(k), v.clone())));
+        if !self.network.is_empty() {
+            labels.entry("topology.istio.io/network".into()).or_insert_with(|| self.network.clone());
+        }
+        labels
+    }
 }
 
 /// `1.32.0` or `1.32-alpha.…`; unknown parts count as the newest.

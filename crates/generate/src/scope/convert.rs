@@ -51,7 +51,8 @@ pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> Sco
     if proxy.kind != ProxyKind::Sidecar {
         let mut all = Union::default();
         services.iter().for_each(|s| all.add(s, None));
-        let egress = Egress { virtual_services: names(&virtual_services), services: all.list(), ..Egress::default() };
+        // as upstream's scope of gateways: no listener of theirs has services, hence no name table either
+        let egress = Egress { virtual_services: names(&virtual_services), ..Egress::default() };
         return Scope { egress: vec![egress], services: all.list(), outbound_policy: mesh_policy, ..Scope::default() };
     }
     let row = proxy.sidecar.as_ref().and_then(|name| world.sidecars.get(r, name));

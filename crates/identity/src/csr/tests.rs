@@ -8,6 +8,33 @@ use super::{Error, LARGEST, PublicKey, make};
 use crate::authority::San;
 use crate::key::{Kind, PrivateKey, pem_of};
 
+/// Requests of another program, signed correctly with keys that get no certificate here.
+const RSA_1024: &str = "\
+-----BEGIN CERTIFICATE REQUEST-----\n\
+MIIBTjCBuAIBADAPMQ0wCwYDVQQDDAR3ZWFrMIGfMA0GCSqGSIb3DQEBAQUAA4GN\n\
+ADCBiQKBgQDUBic8ZrkST/U22Y0sa1LT1HJ2EwIdpWDCKzIvP1uEyU9BmM6fdjwS\n\
+80SQiKqhagVEiK/TXKwoHSeAwKGYTZA60Q9nTQrVip2qzE4obdTjuNoKFaqTbZdn\n\
+0R2NmZp9+BEIpqPgIukh5D6V9rDriu86erFMqWgz8MjfuVm0qCEAzQIDAQABoAAw\n\
+DQYJKoZIhvcNAQEFBQADgYEAllsI2eiLnUmkaB0De74DfdFv2wCrV1NTcdVlViak\n\
+eYMWQ6peh7CTUg5tcMb+s+RBB432tjP3qSJI3Pn7Levr0zpvqAlt6w2BTg5robYM\n\
+QiCeNFd2gweNsDChUo8xgjMH+Zuv/aVF6k/VxPvuJAG9jAEM/CfvnDL8z5gxHF1+\n\
+VkI=\n\
+-----END CERTIFICATE REQUEST-----\n";
+const ED25519: &str = "\
+-----BEGIN CERTIFICATE REQUEST-----\n\
+MIGMMEACAQAwDTELMAkGA1UEAwwCZWQwKjAFBgMrZXADIQDLQCJpVoJlMzY1ut4s\n\
+ENBTl1Hvj+qsvGsKs450SFScpqAAMAUGAytlcANBAMBCrDP/FM/qCyq425o6b8OR\n\
+zGUxako+Vo8QBBS8Vcw8trnoZDNUwFf1sWrWX9/k0IStSeoCrVfjvG+NGzeJlAQ=\n\
+-----END CERTIFICATE REQUEST-----\n";
+const SECP256K1: &str = "\
+-----BEGIN CERTIFICATE REQUEST-----\n\
+MIHDMGwCAQAwDTELMAkGA1UEAwwCazEwVjAQBgcqhkjOPQIBBgUrgQQACgNCAAQu\n\
+updxAE2ZBcV89dzW8/n1zRxJMDxilnIRQihdt/wayATXosZEgehLJ0HRkZEmNHwo\n\
+U3I0BWXTyaEBXbubLF68oAAwCgYIKoZIzj0EAwIDRwAwRAIgOMiLF0PpMUfgDE0H\n\
+af4szOmMBQjpOD7+47I4l8NWtTUCIAlGrfOnQIpW6biuOnlnpwG1gBGxhc3rZhmH\n\
+eC9SMjo0\n\
+-----END CERTIFICATE REQUEST-----\n";
+
 fn der_of(pem: &str) -> Vec<u8> {
     x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1.contents
 }
@@ -70,4 +97,11 @@ fn no_flipped_byte_of_a_request_is_accepted_with_another_key() {
             assert_eq!(read, PublicKey::of(&key), "byte {place}");
         }
     }
+}
+
+#[test]
+fn weak_and_unknown_keys_are_refused() {
+    assert_eq!(PublicKey::from_csr_pem(RSA_1024), Err(Error::Key("RSA of 1024 bits".into())));
+    assert!(matches!(PublicKey::from_csr_pem(ED25519), Err(Error::Key(_))));
+    assert!(PublicKey::from_csr_pem(SECP256K1).is_err());
 }

@@ -38,7 +38,11 @@ pub(super) fn strings<'a>(value: &'a Value, dotted: &str) -> Vec<&'a str> {
     list(value, dotted).iter().filter_map(Value::as_str).collect()
 }
 
+/// Field names are lower case; a key with capitals is somebody's data and stays as it is.
 fn to_camel(name: &str) -> String {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase() || !(byte == b'_' || byte.is_ascii_alphanumeric())) {
+        return name.to_owned();
+    }
     let mut out = String::with_capacity(name.len());
     let mut upper = false;
     for c in name.chars() {
@@ -54,7 +58,8 @@ fn to_camel(name: &str) -> String {
 }
 
 /// Fields that hold a map: their keys are data, their values are messages.
-const MAPS: [&str; 8] = [
+const MAPS: [&str; 9] = [
+    "key_values",
     "typed_per_filter_config",
     "typed_filter_metadata",
     "map",

@@ -73,7 +73,8 @@ pub fn route_dump(dump: &Dump, filter: &RouteFilter) -> Result<Value, DumpError>
 }
 
 /// Two of the domains without ports, longer spellings of a shown one left out (as route.go: describeRouteDomains).
-pub(super) fn describe_domains(domains: &[&str]) -> String {
+#[must_use]
+pub fn describe_domains(domains: &[&str]) -> String {
     if let [only] = domains {
         return (*only).to_owned();
     }

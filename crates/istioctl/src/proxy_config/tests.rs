@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::listeners::ListenerFilter;
-use super::routes::describe_domains;
 use super::*;
 
 fn dump() -> Dump {
@@ -182,4 +180,37 @@ fn a_dump_without_a_section_says_which() {
         "config dump has no configuration type type.googleapis.com/envoy.admin.v3.ClustersConfigDump"
     );
     assert!(Dump::parse(b"<html>").is_err());
+}
+
+#[test]
+fn extensions_of_all_sections_are_listed_by_type_and_name() {
+    let entry = |name: &str, kind: &str| json!({"ecds_filter": {"name": name, "typed_config": {"@type": kind}}, "last_updated": "t"});
+    let section = |entries: Vec<Value>| json!({"@type": "type.googleapis.com/envoy.admin.v3.EcdsConfigDump", "ecds_filters": entries});
+    let root = json!({"configs": [section(vec![entry("b", "type.googleapis.com/x.Y")]), section(vec![entry("a", "type.googleapis.com/x.Y")])]});
+    let dump = Dump::parse(root.to_string().as_bytes()).unwrap();
+    assert_eq!(
+        extension_summary(&dump).unwrap(),
+        "ECDS NAME     TYPE\na             x.Y\nb             x.Y\n"
+    );
+    assert_eq!(extension_dump(&dump).unwrap()["ecdsFilters"][0]["lastUpdated"], "t");
+}
+
+#[test]
+fn equal_dumps_match_in_both_spellings_and_a_difference_is_shown_with_its_surroundings() {
+    let envoy = dump();
+    let istiod = Dump::parse(camel(envoy.root()).to_string().as_bytes()).unwrap();
+    assert_eq!(compare(&istiod, &envoy), "Clusters Match\nListeners Match\nRoutes Match\n");
+    let mut changed = envoy.root().clone();
+    changed["configs"][1]["dynamic_active_clusters"][0]["cluster"]["connect_timeout"] = json!("1s");
+    changed["configs"][1]["dynamic_active_clusters"][1]["cluster"]["name"] = json!("new");
+    let text = compare(&Dump::parse(changed.to_string().as_bytes()).unwrap(), &envoy);
+    assert!(text.starts_with("Clusters Don't Match\n--- Istiod Clusters\n+++ Envoy Clusters\n"), "{text}");
+    for line in [
+        "-connectTimeout: 1s",
+        "+connectTimeout: 10s",
+        "-new (Envoy does not have it)",
+        "+outbound|9080||details.default.svc.cluster.local (only Envoy has it)",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
 }

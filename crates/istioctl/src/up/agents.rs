@@ -80,7 +80,7 @@ impl Agent<'_> {
 }
 
 /// The agent's variable that binds every listener of its own, and Envoy's admin interface, to one address.
-const BIND: &str = "PROXY_BIND_ADDRESS";
+const BIND: &str = "ISTIO_AGENT_BIND_ADDRESS";
 
 /// URL that answers 200 once a proxy has its configuration.
 #[must_use]

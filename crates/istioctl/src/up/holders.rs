@@ -69,6 +69,32 @@ fn listening_line(line: &str) -> Option<Listening> {
     })
 }
 
+/// The ports on which a process group listens, in order.
+#[must_use]
+pub fn listening_in_group(group: u32) -> Vec<u16> {
+    let mut inodes = BTreeSet::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // after the name: state, parent, group
+        let own = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2)?.parse().ok());
+        if own != Some(group) {
+            continue;
+        }
+        for descriptor in fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten() {
+            let to = fs::read_link(descriptor.path()).unwrap_or_default();
+            let inode = to
+                .to_str()
+                .and_then(|to| to.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok());
+            inodes.extend(inode);
+        }
+    }
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let sockets = tables.iter().flat_map(|table| listening(table));
+    let ports: BTreeSet<u16> = sockets.filter(|s| inodes.contains(&s.inode)).map(|s| s.port).collect();
+    ports.into_iter().collect()
+}
+
 fn processes_with(inodes: &BTreeSet<u64>) -> BTreeSet<String> {
     let wanted: BTreeSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let mut found = BTreeSet::new();

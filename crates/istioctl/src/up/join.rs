@@ -29,7 +29,8 @@ pub async fn run(args: &Run, namespace: &str) -> anyhow::Result<ExitCode> {
         labels: labels(args)?,
         port: args.port,
     };
-    let asked = ask(&paths.control, &Request::Join(join)).await;
+    let control = super::record::Record::read(&paths).map_or(paths.control, |record| record.control);
+    let asked = ask(&control, &Request::Join(join)).await;
     // the connection is the membership: it is held until the command has ended
     let (answer, _membership) = asked.context("no mesh is running here; start one with `istioctl up`")?;
     if !answer.error.is_empty() {

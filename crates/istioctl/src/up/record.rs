@@ -65,6 +65,8 @@ pub struct Record {
     pub supervisor: Process,
     /// Its children.
     pub processes: Vec<Process>,
+    /// The socket on which it listens; whoever asks may have another runtime directory in the environment.
+    pub control: std::path::PathBuf,
     /// Whether the mesh was ready once.
     pub ready: bool,
     /// What commands want to know.
@@ -99,8 +101,10 @@ pub fn clear(paths: &Paths, record: Option<&Record>) -> usize {
         // grandchildren, whatever became of their parents: their environment says whose they are
         ended += end(&marked(&record.instance));
     }
-    let _ = fs::remove_file(&paths.control);
-    let _ = paths.control.parent().map(fs::remove_dir);
+    for control in record.map(|record| &record.control).into_iter().chain([&paths.control]) {
+        let _ = fs::remove_file(control);
+        let _ = control.parent().map(fs::remove_dir);
+    }
     let _ = fs::remove_dir_all(&paths.run);
     ended
 }

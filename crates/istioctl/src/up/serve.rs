@@ -19,7 +19,7 @@ use super::{folder, record, sample, traffic, view};
 use crate::args::{Up, UpFormat};
 
 /// How long readiness waits for the first edges, with traffic on.
-const EDGES_WITHIN: Duration = Duration::from_secs(15);
+const EDGES_WITHIN: Duration = Duration::from_secs(8);
 
 /// What the user sees.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,7 @@ struct Serving<'a> {
     edges: Edges,
     events: VecDeque<String>,
     announced: bool,
+    edges_before: usize,
     since: Instant,
     fingerprint: Vec<(std::path::PathBuf, Option<std::time::SystemTime>)>,
     targets: watch::Sender<Targets>,
@@ -75,6 +76,7 @@ pub(super) async fn serve(
         edges: Edges::default(),
         events: VecDeque::new(),
         announced: false,
+        edges_before: 0,
         since: Instant::now(),
         targets: to_observer,
         json,
@@ -159,12 +161,13 @@ impl Serving<'_> {
         self.draw();
     }
 
-    /// Whether every workload that is called by another has reported, so that the first edges are the real ones.
-    fn has_settled(&self) -> bool {
+    /// Whether every workload has been called, the called ones have told how, and no new edge came since the last round.
+    fn has_settled(&mut self) -> bool {
         let edges = &self.local.edges;
-        edges.iter().any(|edge| edge.mutual_tls.is_some())
-            && edges.iter().filter(|edge| edge.source != "unknown").all(|edge| edge.mutual_tls.is_some())
-            && edges.len() + 1 >= self.local.inhabitants.len().min(4)
+        let quiet = edges.len() == self.edges_before;
+        self.edges_before = edges.len();
+        let called = |name: &str| edges.iter().any(|e| e.destination == name && e.mutual_tls.is_some());
+        quiet && !edges.is_empty() && self.local.inhabitants.values().all(|i| called(&i.workload.name))
     }
 
     fn announce(&mut self) {
@@ -187,6 +190,7 @@ impl Serving<'_> {
         }
         let folder = self.local.plan.folder_path.display().to_string();
         self.stages.say(&format!("\nEdit the objects in {folder}: every change is told here."));
+        self.stages.say("Look: `istioctl ps`, `istioctl pc route NAME`. Join: `istioctl run --name NAME --port PORT -- COMMAND`.");
         self.stages.say("Ctrl-C (or `istioctl down`) stops everything.\n");
         if self.face != Face::Lines {
             print!("{}", view::OPEN);

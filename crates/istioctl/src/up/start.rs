@@ -82,7 +82,9 @@ fn plan(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Result<(Plan, 
     let places = envoy::Places::from_environment(args.envoy.clone());
     let envoy =
         envoy::find_or_install(&places, &mut |line| stages.say(line)).map_err(|e| anyhow::anyhow!("{e}"))?;
-    stages.done("envoy", format!("{} {}", envoy.version, envoy.path.display()));
+    // agents run in directories of their own
+    let binary = envoy.path.canonicalize().unwrap_or(envoy.path);
+    stages.done("envoy", format!("{} {}", envoy.version, binary.display()));
     let folder_path = match &args.folder {
         Some(folder) => folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?,
         None => sample::write(paths)?,
@@ -109,7 +111,7 @@ fn plan(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Result<(Plan, 
     };
     let starter = Starter { own, instance, logs: paths.logs() };
     let plan =
-        Plan { paths: paths.clone(), folder_path, file, starter, binaries, envoy: envoy.path, names, ports };
+        Plan { paths: paths.clone(), folder_path, file, starter, binaries, envoy: binary, names, ports };
     Ok((plan, allocator))
 }
 
@@ -198,7 +200,16 @@ async fn wait_for_apps(local: &mut Local, deadline: Instant) -> anyhow::Result<(
         if listens(port).await {
             continue;
         }
-        check(local, deadline, || format!("the program of {id} does not listen on 127.0.0.1:{port}"))?;
+        let elsewhere = local.ports_of_app(&id);
+        check(local, deadline, || {
+            let hint = match elsewhere.first() {
+                Some(other) => {
+                    format!("; it listens on {other}: say `ports: {{<targetPort>: {other}}}` in mesh.yaml")
+                }
+                None => format!("; it was told so by $PORT={port}"),
+            };
+            format!("the program of {id} does not listen on 127.0.0.1:{port}{hint}")
+        })?;
         left.push_back((id, port));
         tokio::time::sleep(AGAIN).await;
     }

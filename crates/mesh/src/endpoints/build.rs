@@ -59,7 +59,9 @@ fn sort(service: &Service, endpoints: &mut Vec<Endpoint>) {
     endpoints.sort_by(|a, b| {
         (place(a), &a.cluster, &a.addresses, a.port)
             .cmp(&(place(b), &b.cluster, &b.addresses, b.port))
-            .then_with(|| (a.external, &a.namespace, &a.workload).cmp(&(b.external, &b.namespace, &b.workload)))
+            .then_with(|| {
+                (a.external, &a.namespace, &a.workload).cmp(&(b.external, &b.namespace, &b.workload))
+            })
             .then_with(|| (&a.locality, &a.network, a.weight).cmp(&(&b.locality, &b.network, b.weight)))
             .then_with(|| a.labels.cmp(&b.labels))
     });

@@ -57,7 +57,8 @@ fn of_entry<L: Level>(
         let ports = |w: &Arc<Workload>| {
             let mut base = from_workload(r, sources, settings, w, "");
             base.send_unhealthy = w.key.kind == WorkloadKind::Pod
-                && (settings.switches.pilot_send_unhealthy_endpoints || settings.switches.pilot_auto_send_unhealthy_endpoints);
+                && (settings.switches.pilot_send_unhealthy_endpoints
+                    || settings.switches.pilot_auto_send_unhealthy_endpoints);
             on_ports(&base, w, &entry.ports)
         };
         return workloads.into_iter().flat_map(ports).collect();
@@ -123,9 +124,10 @@ fn select<'a, L: Level>(
 fn on_ports(base: &Endpoint, workload: &Workload, ports: &[ServicePort]) -> Vec<Endpoint> {
     let unix = workload.addresses.first().is_some_and(|a| a.starts_with("unix://"));
     let number = |port: &ServicePort| {
-        let named = workload.port_overrides.get(port.name.as_str()).or_else(|| {
-            workload.container_ports.get(port.name.as_str())
-        });
+        let named = workload
+            .port_overrides
+            .get(port.name.as_str())
+            .or_else(|| workload.container_ports.get(port.name.as_str()));
         match named.copied().filter(|n| *n > 0) {
             _ if unix => 0,
             Some(number) => number,

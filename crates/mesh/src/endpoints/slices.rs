@@ -44,7 +44,11 @@ pub(super) fn endpoints<L: Level>(
     for (slice_key, slice) in slices {
         for endpoint in &slice.spec.endpoints {
             let found = of_endpoint(r, sources, settings, slice_key, slice, endpoint, service);
-            out.extend(found.into_iter().filter(|e| seen.insert((e.addresses.first().cloned(), e.service_port.clone()))));
+            out.extend(
+                found
+                    .into_iter()
+                    .filter(|e| seen.insert((e.addresses.first().cloned(), e.service_port.clone()))),
+            );
         }
     }
     out
@@ -104,8 +108,11 @@ fn pod<'a, L: Level>(
     address: &str,
 ) -> Option<&'a Arc<Workload>> {
     if let Some(target) = target {
-        let namespace =
-            if target.namespace.is_empty() { key.namespace.clone() } else { target.namespace.as_str().into() };
+        let namespace = if target.namespace.is_empty() {
+            key.namespace.clone()
+        } else {
+            target.namespace.as_str().into()
+        };
         let object = ObjectKey { cluster: key.cluster.clone(), namespace, name: target.name.as_str().into() };
         return sources.workloads.get(r, &WorkloadKey { kind: WorkloadKind::Pod, object });
     }
@@ -128,7 +135,8 @@ pub(super) fn from_workload<L: Level>(
 ) -> Endpoint {
     let mut network = workload.network.clone();
     if network.is_empty() && workload.key.kind == WorkloadKind::Pod {
-        network = network_of(r, sources.ground, settings, &workload.key.object.cluster, address, &workload.labels);
+        network =
+            network_of(r, sources.ground, settings, &workload.key.object.cluster, address, &workload.labels);
     }
     Endpoint {
         addresses: workload.addresses.clone(),
@@ -231,7 +239,8 @@ pub(crate) fn entry_port(service: &Service, entry: &Workload, port: &crate::serv
     match service.target_ports.get(&port.number) {
         Some(TargetPort::Name(name)) => entry.port_overrides.get(name).copied().filter(|n| *n != 0),
         Some(TargetPort::Number(number)) => {
-            let own = entry.port_overrides.get(&port.name).copied().filter(|n| *n != 0 && !port.name.is_empty());
+            let own =
+                entry.port_overrides.get(&port.name).copied().filter(|n| *n != 0 && !port.name.is_empty());
             Some(own.unwrap_or(*number))
         }
         None => Some(port.number),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tables::{Level, Reads};
+use tables::{Def, Level, Reads};
 
 use super::Credential;
 use crate::inputs::MaterialKey;
-use crate::world::Ground;
+use crate::world::{Credentials, Ground};
 
 /// What the data of a Secret holds, if it may be a certificate. Upstream's own key names (`cert`, `key`, `cacert`,
 /// `crl`) go before those of Kubernetes (as pilot/pkg/credentials/kube/secrets.go: `ExtractCertInfo`, `ExtractRoot`).
@@ -17,8 +17,14 @@ pub(crate) fn of_secret(data: &BTreeMap<String, config::Bytes>) -> Option<Creden
 
 /// What the data of a ConfigMap holds: a CA bundle, or nothing.
 pub(crate) fn of_config_map(data: &BTreeMap<String, String>) -> Option<Credential> {
-    let all = of(|name| data.get(name).map(|t| t.as_bytes()).filter(|t| !t.is_empty()))?;
-    (!all.ca.is_empty()).then(|| Credential { chain: empty(), key: empty(), staple: empty(), docker: empty(), ..all })
+    let all = of(|name| data.get(name).map(String::as_bytes).filter(|t| !t.is_empty()))?;
+    (!all.ca.is_empty()).then(|| Credential {
+        chain: empty(),
+        key: empty(),
+        staple: empty(),
+        docker: empty(),
+        ..all
+    })
 }
 
 fn empty() -> Arc<[u8]> {
@@ -51,7 +57,7 @@ pub(crate) fn row<L: Level>(
     ground: Ground<'_>,
     key: &MaterialKey,
     credential: &Credential,
-) -> Vec<((bool, Arc<str>, Arc<str>), Credential)> {
+) -> Vec<(<Credentials as Def>::Key, Credential)> {
     if ground.local(r, &key.object).is_none() {
         return Vec::new();
     }

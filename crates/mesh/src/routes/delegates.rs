@@ -57,7 +57,8 @@ fn both(root: &HttpMatchRequest, leaf: &HttpMatchRequest) -> HttpMatchRequest {
         out
     }
     let text = |leaf: &String, root: &String| if leaf.is_empty() { root.clone() } else { leaf.clone() };
-    let string = |leaf: &Option<StringMatch>, root: &Option<StringMatch>| leaf.clone().or_else(|| root.clone());
+    let string =
+        |leaf: &Option<StringMatch>, root: &Option<StringMatch>| leaf.clone().or_else(|| root.clone());
     HttpMatchRequest {
         name: joined(&root.name, &leaf.name),
         uri: string(&leaf.uri, &root.uri),
@@ -91,8 +92,15 @@ fn conflict(root: &HttpMatchRequest, leaf: &HttpMatchRequest) -> bool {
     let namespace = !root.source_namespace.is_empty() && leaf.source_namespace != root.source_namespace;
     let labels = leaf.source_labels.iter().any(|(k, v)| root.source_labels.get(k).is_some_and(|r| r != v));
     let gateways = !root.gateways.is_empty()
-        && (root.gateways.len() < leaf.gateways.len() || leaf.gateways.iter().any(|g| !root.gateways.contains(g)));
-    strings || keyed || root.ignore_uri_case != leaf.ignore_uri_case || ports || namespace || labels || gateways
+        && (root.gateways.len() < leaf.gateways.len()
+            || leaf.gateways.iter().any(|g| !root.gateways.contains(g)));
+    strings
+        || keyed
+        || root.ignore_uri_case != leaf.ignore_uri_case
+        || ports
+        || namespace
+        || labels
+        || gateways
 }
 
 /// Whether a text may match the leaf and not the root. Nobody can say that of two regular expressions, so those never

@@ -83,10 +83,12 @@ fn with_delegates<L: Level>(
             out.push(route);
             continue;
         };
-        let namespace =
-            if delegate.namespace.is_empty() { root.namespace.clone() } else { delegate.namespace.as_str().into() };
-        let key =
-            ObjectKey { cluster: root.cluster.clone(), namespace, name: delegate.name.as_str().into() };
+        let namespace = if delegate.namespace.is_empty() {
+            root.namespace.clone()
+        } else {
+            delegate.namespace.as_str().into()
+        };
+        let key = ObjectKey { cluster: root.cluster.clone(), namespace, name: delegate.name.as_str().into() };
         let Some(fact) = facts.get(r, &key).filter(|f| f.spec.hosts.is_empty()) else { continue };
         let audience = exports(settings, &fact.spec, &key.namespace);
         if ground.local(r, &key).is_none() || !is_visible(&audience, &key.namespace, &root.namespace) {

@@ -32,7 +32,12 @@ impl LabelSet for BTreeMap<Arc<str>, Arc<str>> {
 /// namespace, else what the service's namespace exports to it, else what the root namespace exports
 /// (as pilot/pkg/model/push_context.go: `destinationRule`). Rules with a selector are for some proxies only.
 #[must_use]
-pub fn candidates<L: Level>(r: &Reads<L>, world: &World, namespace: &Arc<str>, service: &Service) -> Vec<Rule> {
+pub fn candidates<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    namespace: &Arc<str>,
+    service: &Service,
+) -> Vec<Rule> {
     let Some(settings) = world.settings.get(r, &()) else { return Vec::new() };
     let host = &service.key.hostname;
     let root: Arc<str> = settings.root_namespace().into();
@@ -49,7 +54,8 @@ pub fn candidates<L: Level>(r: &Reads<L>, world: &World, namespace: &Arc<str>, s
         let rules = best(r, world, owner, host, |rules| &rules.exported).unwrap_or_default();
         let to_us = |rule: &&Rule| {
             let said = &rule.export_to;
-            said.is_empty() || said.contains(&Visibility::Namespace(namespace.as_ref().into()))
+            said.is_empty()
+                || said.contains(&Visibility::Namespace(namespace.as_ref().into()))
                 || (rule.namespace == *namespace && said.contains(&Visibility::Private))
         };
         let seen: Vec<Rule> = rules.iter().filter(to_us).cloned().collect();

@@ -64,7 +64,8 @@ pub(crate) fn merge<'m, L: Level>(
     let mut all: Vec<(&Named, &Arc<Rule>)> = members.collect();
     all.sort_by_key(|(name, rule)| (rule.selector.is_none(), rule.created, &name.1));
     let default_private = settings.mesh.default_destination_rule_export_to.iter().any(|w| w == ".");
-    let mut row = HostRules { host: key.1.clone(), rules: Vec::new(), exported: Vec::new(), private: Vec::new() };
+    let mut row =
+        HostRules { host: key.1.clone(), rules: Vec::new(), exported: Vec::new(), private: Vec::new() };
     for (_, rule) in all {
         let own = Visibility::Namespace(rule.namespace.as_ref().into());
         let said = &rule.export_to;
@@ -73,10 +74,12 @@ pub(crate) fn merge<'m, L: Level>(
             add(settings, &mut row.rules, rule);
         }
         let only_own = said.len() == 1 && (said.contains(&Visibility::Private) || said.contains(&own));
-        if !only_own && !(said.is_empty() && default_private) {
+        if only_own || said.is_empty() && default_private {
+            if *rule.namespace == *settings.root_namespace() {
+                add(settings, &mut row.private, rule);
+            }
+        } else {
             add(settings, &mut row.exported, rule);
-        } else if *rule.namespace == *settings.root_namespace() {
-            add(settings, &mut row.private, rule);
         }
     }
     for rule in row.rules.iter_mut().chain(&mut row.exported).chain(&mut row.private) {

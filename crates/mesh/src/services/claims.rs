@@ -20,7 +20,9 @@ pub(crate) fn of<L: Level>(
     declaration: &Declaration,
 ) -> Vec<(ClaimKey, Claim)> {
     let services = match declaration {
-        Declaration::Kube(fact) => kubernetes::service(r, ground, nodes, &key.object, fact).into_iter().collect(),
+        Declaration::Kube(fact) => {
+            kubernetes::service(r, ground, nodes, &key.object, fact).into_iter().collect()
+        }
         Declaration::Entry(fact) => entry::services(r, ground, &key.object, fact),
     };
     let claim = |service: Service| ((service.key.clone(), key.clone()), Claim { service });

@@ -116,8 +116,10 @@ fn accounts(settings: &Settings, key: &ObjectKey, meta: &config::Meta) -> Vec<Ar
     };
     let full = words("alpha.istio.io/canonical-serviceaccounts").into_iter().map(Arc::from);
     let names = words("alpha.istio.io/kubernetes-serviceaccounts");
-    let mut out: Vec<Arc<str>> =
-        full.chain(names.iter().map(|n| settings.spiffe(&key.namespace, n))).filter(|a| !a.is_empty()).collect();
+    let mut out: Vec<Arc<str>> = full
+        .chain(names.iter().map(|n| settings.spiffe(&key.namespace, n)))
+        .filter(|a| !a.is_empty())
+        .collect();
     out.sort();
     out.dedup();
     out

@@ -37,7 +37,16 @@ metadata: {name: headless, annotations: {networking.istio.io/traffic-distributio
 spec: {clusterIP: None, ports: [{port: 9000}]}
 "#,
         services,
-        &expect![[""]],
+        &expect![[r#"
+            default/headless.default.svc.cluster.local Kubernetes Passthrough 0.0.0.0 :9000/UnsupportedProtocol->9000
+            default/web.default.svc.cluster.local Kubernetes ClientSideLb 10.0.0.1 http-web:80/HTTP->web any:81/GRPC->81 mail:25/TCP->25 dns:53/UDP->53
+                vips {"Kubernetes": ["10.0.0.1", "fd00::1"]}
+                export to {Private, Namespace("other")}
+                accounts ["spiffe://cluster.local/ns/default/sa/web", "spiffe://x/ns/a/sa/b"]
+                external {"Kubernetes": ["203.0.113.1", "lb.example.com", "203.0.113.9"]}
+                distribution PreferSameZone
+                node local true
+        "#]],
     );
 }
 
@@ -56,7 +65,15 @@ fn an_external_name_stands_for_a_service_even_at_second_hand() {
 {apiVersion: v1, kind: Service, metadata: {name: gnir}, spec: {type: ExternalName, externalName: ring.default.svc.cluster.local}}
 "#,
         services,
-        &expect![[""]],
+        &expect![[r#"
+            default/gnir.default.svc.cluster.local Kubernetes Alias 0.0.0.0
+            default/one.default.svc.cluster.local Kubernetes Alias 0.0.0.0
+            default/ring.default.svc.cluster.local Kubernetes Alias 0.0.0.0
+            default/two.default.svc.cluster.local Kubernetes Alias 0.0.0.0
+            default/web.default.svc.cluster.local Kubernetes ClientSideLb 10.0.0.1 http:80/HTTP->80
+                vips {"Kubernetes": ["10.0.0.1"]}
+                aliases [default/one.default.svc.cluster.local, default/two.default.svc.cluster.local]
+        "#]],
     );
 }
 
@@ -96,7 +113,17 @@ metadata: {name: unreadable}
 spec: {hosts: [four.example.com], addresses: [nonsense], ports: [{number: 443, name: tls, protocol: TLS}]}
 "#,
         services,
-        &expect![[""]],
+        &expect![[r#"
+            default/one.example.com External DnsLb 0.0.0.0 tls:443/TLS->443
+                allocated Some("240.240.0.1")
+                allocated v6 Some("2001:2::1")
+            default/own.example.com External Passthrough 192.0.2.1 http:80/HTTP->8080
+                addresses ["192.0.2.1", "198.51.100.0/24", "192.0.2.7"]
+                export to {None}
+                accounts ["a", "b"]
+            default/three.example.com External DnsLb 0.0.0.0 tls:443/TLS->443
+            default/two.example.com External DnsLb 0.0.0.0 tls:443/TLS->443
+        "#]],
     );
 }
 
@@ -130,7 +157,13 @@ metadata: {name: web, creationTimestamp: "2025-01-01T00:00:00Z"}
 spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}]}
 "#,
         services,
-        &expect![[""]],
+        &expect![[r#"
+            default/ext.example.com External ClientSideLb 0.0.0.0 http:80/HTTP->80 more:81/HTTP->81
+                others [["ServiceEntry default/second"], ["ServiceEntry default/third"]]
+            default/web.default.svc.cluster.local Kubernetes ClientSideLb 10.0.0.1 http:80/HTTP->80
+                vips {"Kubernetes": ["10.0.0.1"]}
+                others [["ServiceEntry default/squatter"]]
+        "#]],
     );
 }
 
@@ -145,7 +178,12 @@ fn services_of_several_clusters_are_one_with_an_address_in_each() {
     };
     let (a, b) = (of("10.9.0.1", 81, "b"), of("10.0.0.1", 80, "a"));
     let mesh = mesh_of(settings(), &[("a-remote", &a), ("Kubernetes", &b)]);
-    expect![[""]].assert_eq(&services(&mesh.world()));
+    expect![[r#"
+        default/web.default.svc.cluster.local Kubernetes ClientSideLb 10.0.0.1 http:80/HTTP->80
+            vips {"Kubernetes": ["10.0.0.1"], "a-remote": ["10.9.0.1"]}
+            accounts ["spiffe://cluster.local/ns/default/sa/a", "spiffe://cluster.local/ns/default/sa/b"]
+    "#]]
+    .assert_eq(&services(&mesh.world()));
 }
 
 #[test]
@@ -172,7 +210,14 @@ serviceEntryVisibility:
         ),
         &[("Kubernetes", yaml)],
     );
-    expect![[""]].assert_eq(&services(&mesh.world()));
+    expect![[r#"
+        default/open.example.com External Passthrough 0.0.0.0 http:80/HTTP->80
+            export to {Private}
+        default/web.default.svc.cluster.local Kubernetes ClientSideLb 10.0.0.1 http:80/HTTP->80
+            vips {"Kubernetes": ["10.0.0.1"]}
+            export to {Private}
+    "#]]
+    .assert_eq(&services(&mesh.world()));
 }
 
 #[test]
@@ -189,6 +234,11 @@ metadata: {name: gw, annotations: {traffic.istio.io/nodeSelector: '{"edge": "yes
 spec: {type: NodePort, clusterIP: 10.0.0.1, ports: [{name: tls, port: 15443, nodePort: 31443}]}
 "#,
         services,
-        &expect![[""]],
+        &expect![[r#"
+            default/gw.default.svc.cluster.local Kubernetes ClientSideLb 10.0.0.1 tls:15443/TLS->15443
+                vips {"Kubernetes": ["10.0.0.1"]}
+                external {"Kubernetes": ["203.0.113.1"]}
+                node ports {"Kubernetes": {15443: 31443}}
+        "#]],
     );
 }

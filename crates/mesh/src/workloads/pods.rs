@@ -70,12 +70,7 @@ fn hostname(pod: &Pod, key: &ObjectKey) -> Arc<str> {
     }
 }
 
-fn node_locality<L: Level>(
-    r: &Reads<L>,
-    nodes: &Table<NodeFacts>,
-    key: &WorkloadKey,
-    pod: &Pod,
-) -> Locality {
+fn node_locality<L: Level>(r: &Reads<L>, nodes: &Table<NodeFacts>, key: &WorkloadKey, pod: &Pod) -> Locality {
     if pod.node_name.is_empty() {
         return Locality::default();
     }
@@ -101,7 +96,8 @@ fn node_locality<L: Level>(
 fn ports(pod: &Pod) -> BTreeMap<Arc<str>, u32> {
     let mut out = BTreeMap::new();
     let restarted = |c: &&Container| c.restart_policy == "Always";
-    for port in pod.containers.iter().chain(pod.init_containers.iter().filter(restarted)).flat_map(|c| &c.ports)
+    for port in
+        pod.containers.iter().chain(pod.init_containers.iter().filter(restarted)).flat_map(|c| &c.ports)
     {
         let tcp = port.protocol.is_empty() || port.protocol == "TCP";
         if tcp && !port.name.is_empty() {

@@ -10,7 +10,7 @@ use super::labels::{Labels, selects};
 use crate::endpoints::Health;
 use crate::key::{ObjectKey, ServiceKey, WorkloadKey, WorkloadKind};
 use crate::services::{Port, Resolution, Service, TargetPort};
-use crate::world::{ClaimsSelecting, EndpointsAt, World, WorkloadsAt};
+use crate::world::{ClaimsSelecting, EndpointsAt, WorkloadsAt, World};
 
 /// What a proxy says of itself, as far as its services depend on it.
 #[derive(Clone, Copy, Debug)]

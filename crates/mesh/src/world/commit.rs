@@ -90,7 +90,7 @@ impl Stages {
                     .indexed::<NetworkClaims>(),
             ),
             services: Grouped::new(
-                Table::new().indexed::<ServicesSeen>().indexed::<ServicesOf>().indexed::<ServicesNamed>(),
+                Table::new().indexed::<ServicesSeen>().indexed::<ServicesOf>().indexed::<ServicesNamed>().indexed::<ServicesAskingPlace>(),
             ),
             endpoints: Derived::new(Table::new().indexed::<EndpointsAt>()),
             accounts: Derived::default(),
@@ -151,10 +151,10 @@ impl Stages {
         self.virtual_services.advance(c, &facts.virtual_services, |r, key, fact| {
             resolve::root(r, ground, &facts.virtual_services, key, fact)
         });
-        self.rule_claims.advance(c, &facts.destination_rules, |r, key, fact| rules::claim(r, ground, key, fact));
-        self.rules.advance(c, &self.rule_claims, |r, key, members| {
-            rules::merge(r, &facts.settings, key, members)
-        });
+        self.rule_claims
+            .advance(c, &facts.destination_rules, |r, key, fact| rules::claim(r, ground, key, fact));
+        self.rules
+            .advance(c, &self.rule_claims, |r, key, members| rules::merge(r, &facts.settings, key, members));
         self.sidecars.advance(c, &facts.sidecars, |r, key, fact| sidecars::row(r, ground, key, fact));
         self.gateways.advance(c, &facts.gateways, |r, key, fact| gateways::row(r, ground, key, fact));
         self.credentials.advance(c, &facts.materials, |r, key, fact| credentials::row(r, ground, key, fact));
@@ -233,7 +233,8 @@ impl Mesh {
     }
 
     /// Takes a batch in as one revision: settings, then removals, then objects put, each in its order. A batch that says
-    /// nothing new changes no row. The story tells what changed, also for [`::tables::Memos::commit`].
+    /// nothing new changes no row. The story tells what changed; memos are told of it by
+    /// `tables::Memos::commit`.
     pub fn commit(&mut self, batch: Batch) -> Story {
         let revision = ::tables::Snapshot::revision(&*self.world).next();
         let mut c = Commit::new(revision);

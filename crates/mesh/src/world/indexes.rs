@@ -9,7 +9,7 @@ use tables::{Def, Index};
 use super::tables::*;
 use crate::inputs::{NamespaceFacts, SliceFacts};
 use crate::key::{ServiceKey, WorkloadKind};
-use crate::services::Registry;
+use crate::services::{Registry, TrafficDistribution};
 
 /// Who may see a row: the bucket names of the visibility indexes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -107,6 +107,10 @@ indexes! {
     /// Wildcard hosts of a namespace that have rules.
     WildcardRulesOf on Rules, Arc<str>, |k, _r, put| if k.1.is_wildcard() {
         put(k.0.clone());
+    };
+    /// Services whose endpoints depend on where their caller runs (traffic distribution, node-local traffic).
+    ServicesAskingPlace on Services, (), |_k, s, put| if s.node_local || s.traffic_distribution != TrafficDistribution::Any {
+        put(());
     };
     /// Virtual services that ask for labels of their callers.
     RoutesAskingLabels on VirtualServices, (), |_k, v, put| if v.asked_labels().next().is_some() { put(()); };

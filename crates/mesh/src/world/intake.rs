@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ::tables::{Commit, Def, Input};
-use config::extensions::{FilterConfig, TrafficExtension, TrafficSelector, WasmConfig, WasmPlugin};
 use config::extensions::ExecutionPhase;
 use config::extensions::PluginPhase;
+use config::extensions::{FilterConfig, TrafficExtension, TrafficSelector, WasmConfig, WasmPlugin};
 use config::{Kind, Meta, Object, Spec, kubernetes};
 
 use super::commit::Facts;
@@ -17,13 +17,8 @@ use crate::key::{ObjectKey, WorkloadKey, WorkloadKind};
 const PLUGIN: &str = "~istio-translated-wasmplugin";
 
 /// Sets or takes away the fact of an object.
-fn set<D, T>(
-    input: &mut Input<D>,
-    c: &mut Commit,
-    key: ObjectKey,
-    meta: &Arc<Meta>,
-    spec: Arc<T>,
-) where
+fn set<D, T>(input: &mut Input<D>, c: &mut Commit, key: ObjectKey, meta: &Arc<Meta>, spec: Arc<T>)
+where
     D: Def<Key = ObjectKey, Row = Fact<T>>,
     Fact<T>: Eq,
 {

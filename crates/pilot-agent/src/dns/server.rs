@@ -57,6 +57,12 @@ pub struct Resolver {
     pub counters: DnsCounters,
 }
 
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").field("counters", &self.counters).finish_non_exhaustive()
+    }
+}
+
 impl Resolver {
     /// A resolver without names yet.
     #[must_use]

@@ -93,6 +93,11 @@ impl Orders {
         self.0.stop.notify_one();
     }
 
+    /// Comes back when somebody ordered a stop; for an agent without Envoy.
+    pub async fn stopped(&self) {
+        self.0.stop.notified().await;
+    }
+
     /// Starts draining now and goes on running; a later stop comes at once.
     pub fn drain(&self) {
         self.0.drain.notify_one();

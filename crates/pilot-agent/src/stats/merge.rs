@@ -291,6 +291,3 @@ async fn scrape(
         status => Err(HttpError::Body(format!("{}{path} answered {status}", target.authority()))),
     }
 }
-
-#[cfg(test)]
-mod tests;

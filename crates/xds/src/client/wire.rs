@@ -72,12 +72,7 @@ fn each_field(
             let len = usize::try_from(decode_varint(&mut bytes)?).unwrap_or(usize::MAX);
             if len > bytes.remaining() {
                 // The error type cannot be made by hand; this reads past the end and gives the right one.
-                return skip_field(
-                    WireType::ThirtyTwoBit,
-                    1,
-                    &mut Bytes::new(),
-                    DecodeContext::default(),
-                );
+                return skip_field(WireType::ThirtyTwoBit, 1, &mut Bytes::new(), DecodeContext::default());
             }
             take(tag, bytes.split_to(len))?;
         } else {

@@ -1,11 +1,11 @@
 //! The wire form of responses: gRPC messages written chunk by chunk from shared parts, and requests read with a limit.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use prost::Message;
+use prost::encoding::WireType::LengthDelimited;
+use prost::encoding::{encode_key, encode_varint, encoded_len_varint, key_len};
 use proto::envoy::config::core::v3::Node;
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use prost::Message;
-use prost::encoding::{encode_key, encode_varint, encoded_len_varint, key_len};
-use prost::encoding::WireType::LengthDelimited;
 use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder};
 
@@ -120,9 +120,7 @@ impl Frame {
         let any = self.any_len(resource);
         match self.response.variant {
             Variant::Sotw => any,
-            Variant::Delta => {
-                bytes_len(1, VERSION_LEN) + bytes_len(2, any) + string_len(3, &resource.name)
-            }
+            Variant::Delta => bytes_len(1, VERSION_LEN) + bytes_len(2, any) + string_len(3, &resource.name),
         }
     }
 

@@ -103,14 +103,9 @@ impl Connections {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed) + 1;
         let id: Arc<str> = format!("{}-{number}", node.id).into();
         let node = Arc::new(node);
-        let info =
-            Connection { id, node, address, connected_at: now, variant, types: BTreeMap::new() };
-        let entry = Arc::new(Entry {
-            info,
-            types: Mutex::default(),
-            stop: Notify::new(),
-            look_again: Notify::new(),
-        });
+        let info = Connection { id, node, address, connected_at: now, variant, types: BTreeMap::new() };
+        let entry =
+            Arc::new(Entry { info, types: Mutex::default(), stop: Notify::new(), look_again: Notify::new() });
         self.0.entries.lock().insert(number, entry.clone());
         Registration { table: self.clone(), number, entry }
     }

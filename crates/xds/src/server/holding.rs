@@ -95,6 +95,9 @@ impl Batch {
     }
 }
 
+/// Finds names that an edition does not have.
+pub(crate) type LookUp<'a> = dyn Fn(&str) -> Option<Resource> + 'a;
+
 /// What [`Holding::advance`] found.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -146,6 +149,12 @@ impl Holding {
         self.follow.insert(name);
     }
 
+    /// A response that goes out now has the name, so what was asked about it before is answered.
+    pub(crate) fn answered(&mut self, name: &str) {
+        self.owed.remove(name);
+        self.follow.remove(name);
+    }
+
     /// The client let go of a name.
     pub(crate) fn forget(&mut self, name: &str) {
         self.apart.remove(name);
@@ -171,6 +180,12 @@ impl Holding {
         self.base = Edition::empty();
     }
 
+    /// The version the client should have of a name.
+    pub(crate) fn version(&self, name: &str) -> Option<u64> {
+        let of_edition = self.base.get(name).map(|resource| resource.version);
+        of_edition.or_else(|| self.loose.get(name).copied())
+    }
+
     /// Whether [`Holding::advance`] to `target` could find anything.
     pub(crate) fn is_behind(&self, target: &Edition) -> bool {
         self.base.id() != target.id()
@@ -190,7 +205,7 @@ impl Holding {
         &mut self,
         target: &Arc<Edition>,
         scope: Scope<'_>,
-        lookup: Option<&dyn Fn(&str) -> Option<Resource>>,
+        lookup: Option<&LookUp<'_>>,
     ) -> Step {
         let mut picks = Vec::new();
         let mut gone = Vec::new();
@@ -247,6 +262,9 @@ impl Holding {
         batch.picks = picks;
         gone.sort_unstable();
         gone.retain(|name| batch.removed.binary_search(name).is_err());
+        for name in &gone {
+            self.refused.remove(name);
+        }
         self.base = target.clone();
         Step { batch, gone }
     }
@@ -256,7 +274,7 @@ impl Holding {
         &mut self,
         target: &Edition,
         subscription: &Subscription,
-        lookup: &dyn Fn(&str) -> Option<Resource>,
+        lookup: &LookUp<'_>,
         batch: &mut Batch,
         gone: &mut Vec<Arc<str>>,
     ) {

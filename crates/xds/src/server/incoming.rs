@@ -187,7 +187,9 @@ pub fn tls(listener: TcpListener, acceptor: TlsAcceptor) -> impl Stream<Item = i
                 match tokio::time::timeout(HANDSHAKE_TIME, Io::tls(stream, &acceptor)).await {
                     // A closed channel means that the server is going down.
                     Ok(Ok(io)) => drop(tx.send(Ok(io)).await),
-                    Ok(Err(error)) => tracing::debug!(target: "ads", ?address, %error, "TLS handshake failed"),
+                    Ok(Err(error)) => {
+                        tracing::debug!(target: "ads", ?address, %error, "TLS handshake failed");
+                    }
                     Err(_) => tracing::debug!(target: "ads", ?address, "TLS handshake timed out"),
                 }
                 drop(slot);

@@ -13,6 +13,7 @@ use crate::type_url::TypeUrl;
 
 type Label = [(&'static str, String); 1];
 type Reject = [(&'static str, String); 2];
+type Rejects = Family<Reject, Gauge<i64, AtomicI64>>;
 type Histograms = Family<Label, Histogram, fn() -> Histogram>;
 
 /// The metrics of a server. Clones share their values.
@@ -28,7 +29,7 @@ pub struct Metrics {
     write_timeouts: Counter<u64, AtomicU64>,
     largest_request: Gauge<i64, AtomicI64>,
     rejects: Family<Label, Counter<u64, AtomicU64>>,
-    rejects_of: [(TypeUrl, Family<Reject, Gauge<i64, AtomicI64>>); 4],
+    rejects_of: [(TypeUrl, Rejects); 4],
     expired_nonces: Family<Label, Counter<u64, AtomicU64>>,
     internal_errors: Counter<u64, AtomicU64>,
 }
@@ -97,7 +98,11 @@ impl Metrics {
         registry.register("pilot_total_xds_rejects", rejects, m.rejects.clone());
         for (type_url, family) in &m.rejects_of {
             let name = format!("pilot_xds_{}_reject", type_url.metric());
-            registry.register(&name, "Responses refused by clients; see pilot_total_xds_rejects.", family.clone());
+            registry.register(
+                &name,
+                "Responses refused by clients; see pilot_total_xds_rejects.",
+                family.clone(),
+            );
         }
         let expired = "Requests that answer no response in flight, by type.";
         registry.register("pilot_xds_expired_nonce", expired, m.expired_nonces.clone());

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use parking_lot::Mutex;
 use process::clock::{Clock, Real};
 use prost::Message;
 use proto::envoy::config::core::v3::ControlPlane;
@@ -54,6 +55,9 @@ pub struct Options {
     pub max_age: Option<Duration>,
     /// Streams per connection.
     pub max_streams: u32,
+    /// New streams per second; more wait up to a second and are then refused (`PILOT_MAX_REQUESTS_PER_SECOND`).
+    /// Zero: as many as come.
+    pub new_streams_per_second: f64,
     /// `ControlPlane.identifier` of every response: who answers, for `istioctl`. Left out if empty.
     pub control_plane: String,
 }
@@ -69,6 +73,7 @@ impl Default for Options {
             keepalive_timeout: Duration::from_secs(10),
             max_age: None,
             max_streams: 100_000,
+            new_streams_per_second: 0.0,
             control_plane: String::new(),
         }
     }
@@ -85,9 +90,30 @@ pub(crate) struct Shared<C> {
     pub(crate) clock: Arc<dyn Clock>,
     interner: Arc<Interner>,
     random: RandomState,
+    /// When the next new stream may begin, in the clock's monotonic time.
+    next_stream: Mutex<Duration>,
 }
 
+/// How long a new stream may wait for its turn.
+const TURN: Duration = Duration::from_secs(1);
+
 impl<C> Shared<C> {
+    /// How long a new stream must wait for its turn; `None` if that is too long.
+    pub(crate) fn turn(&self) -> Option<Duration> {
+        let rate = self.options.new_streams_per_second;
+        if rate <= 0.0 {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.monotonic();
+        let mut next = self.next_stream.lock();
+        let wait = next.saturating_sub(now);
+        if wait > TURN {
+            return None;
+        }
+        *next = (*next).max(now) + Duration::try_from_secs_f64(1.0 / rate).unwrap_or(TURN);
+        Some(wait)
+    }
+
     fn random(&self) -> u64 {
         self.random.hash_one(self.clock.monotonic())
     }
@@ -128,6 +154,7 @@ impl<C: Catalog> Server<C> {
             clock: Arc::new(Real::new()),
             interner: Arc::default(),
             random: RandomState::new(),
+            next_stream: Mutex::default(),
             options,
         }))
     }

@@ -187,7 +187,7 @@ impl Session {
                 self.answered(&request.type_url, &request.nonce, request.error, &mut events);
                 let spontaneous = request.nonce.is_empty();
                 let wish = delta::DeltaWish { subscribe, unsubscribe, claims, spontaneous };
-                self.on_delta(request.type_url, wish);
+                self.on_delta(&request.type_url, wish);
                 events
             }
             (Variant::Sotw, Wish::Sotw { names }) => {

@@ -146,6 +146,9 @@ async fn begin<C: Catalog>(
     requests: &mut Streaming<Received>,
     out: &mpsc::Sender<Outgoing>,
 ) -> Result<Option<(Stream<C>, Request)>, Status> {
+    let turn = shared.turn();
+    let turn = turn.ok_or_else(|| Status::resource_exhausted("too many new streams, try again later"))?;
+    tokio::time::sleep(turn).await;
     let received = loop {
         let received = tokio::select! {
             received = requests.next() => received,
@@ -162,10 +165,8 @@ async fn begin<C: Catalog>(
     shared.metrics.received(received.size);
     let node = received.node.filter(|node| !node.id.is_empty());
     let node = node.ok_or_else(|| Status::invalid_argument("missing node information"))?;
-    let client = shared
-        .catalog
-        .admit(&node, peer)
-        .map_err(|refusal| Status::new(refusal.code, refusal.message))?;
+    let client =
+        shared.catalog.admit(&node, peer).map_err(|refusal| Status::new(refusal.code, refusal.message))?;
     let version = metadata(&node, "ISTIO_VERSION").unwrap_or("unknown").to_owned();
     let now = shared.clock.now();
     let registration = shared.connections.add(node, peer.address, session.variant(), now);

@@ -17,7 +17,7 @@ fn every_known_type_is_found_again_by_url_and_short_form() {
 
 #[test]
 fn types_sort_in_the_order_they_are_sent() {
-    let mut types = vec![
+    let mut types = [
         TypeUrl::parse("zzz"),
         TypeUrl::Secret,
         TypeUrl::VirtualHost,

@@ -107,3 +107,62 @@ fn networks_are_read() {
     assert_eq!(networks.networks["n1"].gateways[0].port, 15443);
     assert!(parse_mesh_networks("n", "networks: [").is_err());
 }
+
+#[test]
+fn values_that_would_break_proxies_are_refused_with_their_place() {
+    let cases = [
+        ("proxyListenPort: 0", "m:1:1: proxyListenPort: 0 is not a port (1 to 65535)"),
+        ("connectTimeout: 0s", "m:1:1: connectTimeout: 0s is too short (at least 1ms)"),
+        ("connectTimeout: 2h", "m:1:1: connectTimeout: it is too long (at most 1h)"),
+        ("connectTimeout: 1.0000001s", "m:1:1: connectTimeout: 1.0000001s is too precise (round it)"),
+        ("trustDomain: a_b", "m:1:1: trustDomain: \"a_b\" is not a trust domain (write it like a DNS name)"),
+        (
+            "defaultConfig: {discoveryAddress: istiod}",
+            "m:1:17: defaultConfig.discoveryAddress: \"istiod\" is not an address (write it like host:port)",
+        ),
+        (
+            "defaultConfig: {drainDuration: 1.5s}",
+            "m:1:17: defaultConfig.drainDuration: 1.5s is too precise (round it)",
+        ),
+        (
+            "defaultConfig: {tracing: {zipkin: {address: \"\"}}}",
+            "m:1:36: defaultConfig.tracing.zipkin.address: \"\" is not an address (write it like host:port)",
+        ),
+        (
+            "serviceSettings: [{hosts: [\"*.a\", \"a.*\"]}]",
+            "m:1:35: serviceSettings[0].hosts[1]: \"a.*\" is not a host (write a name or *.name)",
+        ),
+        (
+            "defaultConfig: {connectionSettings: {http2InitialStreamWindowSize: 1}}",
+            "m:1:38: defaultConfig.connectionSettings.http2InitialStreamWindowSize: 1 is too small (at least 65535)",
+        ),
+        (
+            "defaultInboundHttpRetryPolicy: {backoff: 1s}",
+            "m:1:33: defaultInboundHttpRetryPolicy.backoff: there is no backoff without attempts (remove it or set \
+             attempts)",
+        ),
+    ];
+    for (text, want) in cases {
+        let problems = parse_mesh_config("m", text).expect_err(text);
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [want]);
+    }
+    mesh(
+        "defaultConfig: {tracing: {zipkin: {address: \"$(HOST_IP):9411\"}}, discoveryAddress: \"[::1]:15012\"}",
+    );
+}
+
+#[test]
+fn networks_with_bad_addresses_are_refused() {
+    let text = "networks:\n  n1:\n    endpoints: [{fromCidr: 10.0.0.0/33}, {fromRegistry: a.b}]\n    gateways: [{address: 1.1.1.1}]\n";
+    let problems = parse_mesh_networks("n", text).unwrap_err();
+    let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "networks.n1.endpoints[0].fromCidr",
+            "networks.n1.endpoints[1].fromRegistry",
+            "networks.n1.gateways[0].port"
+        ]
+    );
+    assert_eq!((problems[2].line, problems[2].column), (4, 16));
+}

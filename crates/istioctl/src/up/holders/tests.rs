@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 
-use super::{holders, is_free, is_free_everywhere, listening};
+use super::{holders, is_free, is_free_everywhere, listening, listening_in_group};
 
 #[test]
 fn a_held_port_is_not_free_and_its_holder_is_named() {
@@ -39,4 +39,13 @@ fn tables_of_the_kernel_are_read() {
     assert_eq!((found[0].port, found[0].uid, found[0].inode), (0x2375, 1001, 4242));
     #[cfg(target_endian = "little")]
     assert_eq!(found[0].address, Some(Ipv4Addr::LOCALHOST));
+}
+
+#[test]
+fn the_ports_of_a_process_group_are_found() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let group = u32::try_from(nix::unistd::getpgrp().as_raw()).unwrap();
+    assert!(listening_in_group(group).contains(&port));
+    assert!(listening_in_group(u32::MAX).is_empty());
 }

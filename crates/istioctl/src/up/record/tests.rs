@@ -21,6 +21,7 @@ fn record(instance: &str, processes: Vec<Process>) -> Record {
         instance: instance.to_owned(),
         supervisor,
         processes,
+        control: "/nonexistent/s".into(),
         ready: true,
         document: Document::default(),
     }

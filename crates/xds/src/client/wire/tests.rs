@@ -13,7 +13,7 @@ use super::*;
 const RDS: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 
 fn any(value: &'static [u8]) -> Any {
-    Any { type_url: RDS.into(), value: Bytes::from_static(value).into() }
+    Any { type_url: RDS.into(), value: Bytes::from_static(value) }
 }
 
 #[test]

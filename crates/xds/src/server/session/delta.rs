@@ -6,7 +6,7 @@ use super::hosts::Hosts;
 use super::{Event, Flight, Session, Watch};
 use crate::edition::parent_of;
 use crate::request::Rejection;
-use crate::server::holding::Held;
+use crate::server::holding::{Held, Holding};
 use crate::type_url::TypeUrl;
 
 /// The subscribing half of a delta request.
@@ -75,28 +75,28 @@ impl Session {
         }
     }
 
-    pub(super) fn on_delta(&mut self, type_url: TypeUrl, wish: DeltaWish) {
-        if type_url == TypeUrl::VirtualHost {
+    pub(super) fn on_delta(&mut self, type_url: &TypeUrl, wish: DeltaWish) {
+        if *type_url == TypeUrl::VirtualHost {
             self.on_hosts_request(wish);
             return;
         }
-        let is_new = !self.watches.contains_key(&type_url);
-        let routes = type_url == TypeUrl::Route;
+        let is_new = !self.watches.contains_key(type_url);
+        let routes = *type_url == TypeUrl::Route;
         let watch = self.watches.entry(type_url.clone()).or_default();
         if is_new {
-            watch.begin(wish, &type_url, &self.interner);
+            watch.begin(&wish, type_url, &self.interner);
         } else {
             watch.change(wish, &self.interner);
         }
         if routes {
-            self.match_hosts_to_routes();
+            self.match_hosts_to_routes(false);
         }
     }
 }
 
 impl Watch {
     /// The first request for the type on this stream.
-    fn begin(&mut self, wish: DeltaWish, type_url: &TypeUrl, interner: &super::Interner) {
+    fn begin(&mut self, wish: &DeltaWish, type_url: &TypeUrl, interner: &super::Interner) {
         let named = |name: &String| name != WILDCARD;
         // As pilot/pkg/xds/delta.go: clients that want to begin with nothing subscribe to and unsubscribe from `*`.
         let withdrawn = wish.unsubscribe.iter().any(|name| name == WILDCARD);
@@ -165,10 +165,10 @@ impl Watch {
         self.status.nonce_acked = Some(flight.nonce.clone());
         self.status.revision_acked = flight.revision;
         for resource in flight.batch.resources() {
-            self.refused_of(&resource.name).remove(&resource.name);
+            self.holding_of(&resource.name).refused.remove(&resource.name);
         }
         for name in &flight.batch.removed {
-            self.refused_of(name).remove(name);
+            self.holding_of(name).refused.remove(name);
         }
         let nothing_refused = match &self.hosts {
             Some(hosts) => hosts.refused().is_empty(),
@@ -189,20 +189,19 @@ impl Watch {
             None => {
                 for resource in flight.batch.resources() {
                     let (name, version) = (resource.name.clone(), resource.version);
-                    self.refused_of(&name).insert(name, version);
+                    self.holding_of(&name).refused.insert(name, version);
                 }
             }
         }
         flight.batch.resources().map(|resource| resource.name.clone()).collect()
     }
 
-    fn refused_of(&mut self, name: &str) -> &mut rustc_hash::FxHashMap<Arc<str>, u64> {
-        let hosts = self.hosts.as_deref_mut().and_then(|hosts: &mut Hosts| {
-            parent_of(name).and_then(|parent| hosts.holding(parent))
-        });
-        match hosts {
-            Some(holding) => &mut holding.refused,
-            None => &mut self.holding.refused,
-        }
+    /// What is held of the name's type, or for a virtual host of its route configuration.
+    pub(super) fn holding_of(&mut self, name: &str) -> &mut Holding {
+        let hosts = self
+            .hosts
+            .as_deref_mut()
+            .and_then(|hosts: &mut Hosts| parent_of(name).and_then(|parent| hosts.holding(parent)));
+        hosts.unwrap_or(&mut self.holding)
     }
 }

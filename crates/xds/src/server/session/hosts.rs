@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::delta::DeltaWish;
 use super::{Session, Watch};
 use crate::edition::{Edition, parent_of};
@@ -25,8 +23,10 @@ pub(super) struct Hosts {
     by_route: BTreeMap<Arc<str>, OfRoute>,
     /// The client has sent its request, with the claims of an earlier stream.
     requested: bool,
-    claims: FxHashMap<Arc<str>, Vec<(Arc<str>, Held)>>,
-    /// Hosts of configurations that the client gave up: declared gone, so that it does not claim them later.
+    claims: BTreeMap<Arc<str>, Vec<(Arc<str>, Held)>>,
+    /// The first route configurations have been sent, or found to be held.
+    routes_known: bool,
+    /// Hosts that the client has not, or no more, but would claim: declared gone.
     farewell: Vec<Arc<str>>,
 }
 
@@ -65,8 +65,10 @@ impl Hosts {
     /// would leave the others' half applied.
     pub(super) fn plan(&mut self, target: &Arc<Edition>) -> Vec<Batch> {
         let mut batches = Vec::new();
-        if !self.farewell.is_empty() {
-            let removed = std::mem::take(&mut self.farewell);
+        let mut removed = std::mem::take(&mut self.farewell);
+        // What is about to be sent in full need not be declared gone before.
+        removed.retain(|name| target.get(name).is_none() || !self.is_to_be_sent_in_full(name));
+        if !removed.is_empty() {
             batches.push(Batch { removed, ..Batch::of(target) });
         }
         for (route, hosts) in &mut self.by_route {
@@ -86,22 +88,44 @@ impl Hosts {
         batches
     }
 
+    fn is_to_be_sent_in_full(&self, name: &str) -> bool {
+        let hosts = parent_of(name).and_then(|route| self.by_route.get(route));
+        hosts.is_some_and(|hosts| hosts.must && !hosts.waiting && !hosts.lost)
+    }
+
+    /// Once both are known, what the client claims and which configurations it has: takes the claims that count, and
+    /// has those withdrawn that Envoy makes for hosts it dropped on arrival.
     fn settle_claims(&mut self) {
-        for (route, hosts) in &mut self.by_route {
-            if std::mem::take(&mut hosts.waiting) {
-                for (name, held) in self.claims.remove(route).unwrap_or_default() {
-                    hosts.holding.claim(name, held);
+        if !(self.requested && self.routes_known) {
+            return;
+        }
+        for (route, claims) in std::mem::take(&mut self.claims) {
+            match self.by_route.get_mut(&route) {
+                Some(hosts) if hosts.waiting => {
+                    for (name, held) in claims {
+                        hosts.holding.claim(name, held);
+                    }
                 }
+                Some(hosts) => {
+                    let base = &hosts.holding.base;
+                    self.farewell
+                        .extend(claims.into_iter().map(|(name, _)| name).filter(|n| base.get(n).is_none()));
+                }
+                None => self.farewell.extend(claims.into_iter().map(|(name, _)| name)),
             }
+        }
+        for hosts in self.by_route.values_mut() {
+            hosts.waiting = false;
         }
     }
 
     /// Begins with the configurations in `live` that are new, gives up those that are no more in it.
-    fn keep(&mut self, live: &[Arc<str>], claimed: impl Fn(&str) -> bool) {
+    /// Gives those given up.
+    fn keep(&mut self, live: &[Arc<str>], claimed: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
         let gone: Vec<_> = self.by_route.keys().filter(|route| !live.contains(route)).cloned().collect();
-        for route in gone {
-            if let Some(hosts) = self.by_route.remove(&route) {
-                self.farewell.extend(hosts.holding.held(Scope::Under(&route)));
+        for route in &gone {
+            if let Some(hosts) = self.by_route.remove(route) {
+                self.farewell.extend(hosts.holding.held(Scope::Under(route)));
             }
         }
         for route in live {
@@ -109,16 +133,20 @@ impl Hosts {
                 continue;
             }
             let accepted = claimed(route);
-            if !accepted {
-                // What is claimed under a configuration that the client does not have was dropped on arrival.
-                self.claims.remove(route);
-            }
             let hosts = OfRoute { must: !accepted, accepted, waiting: accepted, ..OfRoute::default() };
             self.by_route.insert(route.clone(), hosts);
         }
-        if self.requested {
-            self.settle_claims();
-        }
+        self.settle_claims();
+        gone
+    }
+}
+
+impl Watch {
+    /// Forgets what is still to be sent of a configuration's hosts: they will be sent in full, or not at all.
+    fn purge(&mut self, route: &str) {
+        let others = |batch: &Batch| !batch.resources().any(|host| parent_of(&host.name) == Some(route));
+        self.queue.retain(others);
+        self.retries.retain(others);
     }
 }
 
@@ -154,11 +182,12 @@ impl Session {
     }
 
     /// Makes the virtual hosts those of the route configurations that are subscribed, sent, and without inline hosts.
-    pub(super) fn match_hosts_to_routes(&mut self) {
+    /// `planned`: the routes have just been brought to an edition.
+    pub(super) fn match_hosts_to_routes(&mut self, planned: bool) {
         if self.variant != Variant::Delta {
             return;
         }
-        let Some(routes) = self.watches.get(&TypeUrl::Route) else { return };
+        let Some(routes) = self.watches.get_mut(&TypeUrl::Route) else { return };
         let live: Vec<Arc<str>> = routes
             .holding
             .base
@@ -167,22 +196,31 @@ impl Session {
             .filter(|route| route.vhds && routes.subscription.covers(&route.name))
             .map(|route| route.name.clone())
             .collect();
-        let claimed = routes.claimed.clone();
+        // What was claimed counts for the first edition only: later the client may have lost it again.
+        let claimed = if planned { std::mem::take(&mut routes.claimed) } else { routes.claimed.clone() };
         if live.is_empty() && !self.watches.contains_key(&TypeUrl::VirtualHost) {
             return;
         }
         let watch: &mut Watch = self.watches.entry(TypeUrl::VirtualHost).or_default();
         watch.subscription.wildcard = true;
-        watch.hosts.get_or_insert_default().keep(&live, |route| claimed.contains(route));
+        let hosts = watch.hosts.get_or_insert_default();
+        hosts.routes_known |= planned;
+        for route in hosts.keep(&live, |route| claimed.contains(route)) {
+            watch.purge(&route);
+        }
     }
 
     pub(super) fn routes_accepted(&mut self, batch: &Batch) {
+        let Some(watch) = self.watches.get_mut(&TypeUrl::VirtualHost) else { return };
         for route in batch.resources() {
-            let Some(hosts) = self.of_route(&route.name) else { continue };
+            let Some(all) = watch.hosts.as_deref_mut() else { return };
+            let Some(hosts) = all.by_route.get_mut(&route.name) else { continue };
             hosts.accepted = true;
             if std::mem::take(&mut hosts.lost) {
-                hosts.holding = Holding::default();
+                let dropped = std::mem::take(&mut hosts.holding);
+                all.farewell.extend(dropped.held(Scope::Under(&route.name)));
                 hosts.must = true;
+                watch.purge(&route.name);
             }
         }
     }

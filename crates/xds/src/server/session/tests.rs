@@ -2,6 +2,7 @@
 
 mod hosts;
 mod random;
+mod random_hosts;
 mod refusals;
 mod sotw;
 mod subscriptions;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{Flight, MAX_FLIGHTS, Session, Source, Watch};
 use crate::edition::{Edition, Resource, parent_of};
 use crate::request::{Response, Variant};
-use crate::server::holding::{Batch, Scope, Step};
+use crate::server::holding::{Batch, LookUp, Scope, Step};
 use crate::type_url::TypeUrl;
 
 impl Session {
@@ -48,6 +48,8 @@ impl Session {
             }
         }
         while let Some((type_url, batch)) = self.late.pop_front() {
+            // A new subscription may have begun another round before this one could end.
+            let batch = self.still_due(&type_url, batch);
             if let Some(response) = self.emit(&type_url, batch, now) {
                 return Some(response);
             }
@@ -57,7 +59,8 @@ impl Session {
         }
         // Second tries last: by now, what a newer edition replaced is no more among them.
         for type_url in &types {
-            while let Some(batch) = self.watches.get_mut(type_url).and_then(|watch| watch.retries.pop_front()) {
+            while let Some(batch) = self.watches.get_mut(type_url).and_then(|watch| watch.retries.pop_front())
+            {
                 let batch = self.still_due(type_url, batch);
                 if let Some(response) = self.emit(type_url, batch, now) {
                     return Some(response);
@@ -84,33 +87,32 @@ impl Session {
             return;
         }
         let lookup = |name: &str| source.lookup(type_url, name);
-        let lookup: Option<&dyn Fn(&str) -> Option<Resource>> =
-            if watch.on_demand { Some(&lookup) } else { None };
+        let lookup: Option<&LookUp<'_>> = if watch.on_demand { Some(&lookup) } else { None };
         let before = watch.holding.base.clone();
         let step = watch.holding.advance(&target, Scope::Subscribed(&watch.subscription), lookup);
         watch.look_up = false;
         let late = watch.divide(type_url, self.variant, step, &before);
         self.late.extend(late.map(|batch| (type_url.clone(), batch)));
         if *type_url == TypeUrl::Route {
-            self.match_hosts_to_routes();
+            self.match_hosts_to_routes(true);
         }
     }
 
-    /// What of a second try is still what the client should have; the rest has been overtaken by a newer edition.
+    /// What of a batch is still what the client should have; the rest has been overtaken by a newer edition.
     fn still_due(&self, type_url: &TypeUrl, mut batch: Batch) -> Batch {
         let Some(watch) = self.watches.get(type_url) else { return batch };
-        let edition = batch.edition.clone();
-        batch.picks.retain(|at| {
-            let Some(resource) = edition.at(*at) else { return false };
+        let current = |name: &str| {
             let holding = match &watch.hosts {
-                Some(hosts) => parent_of(&resource.name).and_then(|route| hosts.holds(route)),
+                Some(hosts) => parent_of(name).and_then(|route| hosts.holds(route)),
                 None => Some(&watch.holding),
             };
-            let current = holding.and_then(|holding| holding.base.get(&resource.name));
-            current.is_some_and(|current| current.version == resource.version)
-        });
-        let holding = &watch.holding;
-        batch.removed.retain(|name| watch.hosts.is_some() || holding.base.get(name).is_none());
+            holding.and_then(|holding| holding.version(name))
+        };
+        let edition = batch.edition.clone();
+        let is_current = |resource: &Resource| current(&resource.name) == Some(resource.version);
+        batch.picks.retain(|at| edition.at(*at).is_some_and(is_current));
+        batch.loose.retain(is_current);
+        batch.removed.retain(|name| current(name).is_none());
         batch
     }
 
@@ -137,11 +139,7 @@ impl Session {
             Variant::Delta => batch.removed.clone(),
             Variant::Sotw => Vec::new(),
         };
-        let silent = if whole {
-            batch.says_nothing()
-        } else {
-            resources.is_empty() && removed.is_empty()
-        };
+        let silent = if whole { batch.says_nothing() } else { resources.is_empty() && removed.is_empty() };
         if silent && !batch.must {
             return None;
         }
@@ -151,6 +149,9 @@ impl Session {
         let nonce = self.nonce();
         let revision = edition.revision();
         let watch = self.watches.get_mut(type_url)?;
+        for resource in batch.resources() {
+            watch.holding_of(&resource.name).answered(&resource.name);
+        }
         watch.status.nonce_sent = Some(nonce.clone());
         watch.status.revision_sent = revision;
         watch.status.last_sent = Some(now);
@@ -174,7 +175,7 @@ impl Session {
         for name in &again {
             endpoints.holding.follow(name.clone());
         }
-        if self.variant == Variant::Sotw {
+        if self.variant == Variant::Sotw && !again.is_empty() {
             endpoints.rewarm = again;
         }
     }
@@ -195,8 +196,8 @@ impl Watch {
 
     /// Everything of the type that the client should now have.
     fn whole(&self, batch: &Batch) -> Vec<Resource> {
-        let edition = batch.edition.resources().iter();
-        let covered = edition.filter(|resource| self.subscription.covers(&resource.name));
+        let current = self.holding.base.resources().iter();
+        let covered = current.filter(|resource| self.subscription.covers(&resource.name));
         covered.chain(&batch.loose).chain(&batch.ghosts).cloned().collect()
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
@@ -86,8 +87,6 @@ struct Pki {
     client: (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
 }
 
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-
 fn pki() -> Pki {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -125,9 +124,8 @@ async fn over_tls_the_client_certificate_is_optional_and_shown() {
     let server = Server::new(Fake::new(), Options::default(), Metrics::default());
     let serving = server.clone();
     let incoming = incoming::tls(listener, TlsAcceptor::from(Arc::new(config)));
-    let task = tokio::spawn(async move {
-        serving.serve_with_incoming(incoming, std::future::pending()).await
-    });
+    let task =
+        tokio::spawn(async move { serving.serve_with_incoming(incoming, std::future::pending()).await });
     // A client that never shakes hands does not keep others waiting.
     let silent = tokio::net::TcpStream::connect(&address).await.unwrap();
     let builder = || {
@@ -168,7 +166,7 @@ impl relay::Handler for PassOn {
         let requests = request.into_inner().filter_map(move |request| {
             let request = request.ok();
             seen.lock().extend(request.clone());
-            std::future::ready(request)
+            ready(request)
         });
         let responses = relay::open(channel, variant, requests, http::HeaderMap::new()).await?;
         Ok(Box::pin(responses))

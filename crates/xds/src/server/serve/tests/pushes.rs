@@ -137,7 +137,8 @@ async fn a_push_asked_for_by_hand_looks_for_changes() {
     eventually("the connection is in the table", || running.server.connections().push("") == 1).await;
     let response = next(&mut stream).await;
     assert_eq!((response.version.as_str(), &response.resources[0].body[..]), ("9", &b"2"[..]));
-    eventually("it is told when all is sent", || !running.catalog.events("converged proxy 9").is_empty()).await;
+    eventually("it is told when all is sent", || !running.catalog.events("converged proxy 9").is_empty())
+        .await;
 }
 
 #[tokio::test]
@@ -167,4 +168,14 @@ async fn a_request_over_the_limit_ends_its_stream_with_a_reason() {
     stream.send(Request { type_url: TypeUrl::Endpoint, nonce: String::new(), error: None, wish });
     let status = soon(stream.next()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::OutOfRange, "{status}");
+}
+
+#[tokio::test]
+async fn new_streams_over_the_rate_wait_their_turn_or_are_refused() {
+    let options = Options { new_streams_per_second: 4.0, ..Options::default() };
+    let server = Server::new(Fake::new(), options, Metrics::default());
+    let turns: Vec<_> = (0..8).map(|_| server.0.turn()).collect();
+    assert_eq!(turns[0], Some(Duration::ZERO));
+    assert!(turns[1].is_some_and(|wait| wait > Duration::from_millis(100)), "{turns:?}");
+    assert_eq!(turns[7], None);
 }

@@ -18,17 +18,15 @@ async fn stuck(running: &Running) -> client::Stream {
     // Polled once to get the request out; the response is larger than every window on the way.
     let _ = tokio::time::timeout(Duration::from_millis(1), stream.next()).await;
     let catalog = running.catalog.clone();
-    eventually("the stuck client is being sent its response", || !catalog.events("sent stuck").is_empty()).await;
+    eventually("the stuck client is being sent its response", || !catalog.events("sent stuck").is_empty())
+        .await;
     stream
 }
 
 #[tokio::test]
 async fn a_stuck_reader_holds_one_response_and_does_not_delay_others() {
-    let options = Options {
-        budget_bytes: 1 << 20,
-        stall_after: Duration::from_millis(50),
-        ..Options::default()
-    };
+    let options =
+        Options { budget_bytes: 1 << 20, stall_after: Duration::from_millis(50), ..Options::default() };
     let running = Running::start(options, Metrics::default());
     running.catalog.set(TypeUrl::Cluster, vec![large(0)]);
     let _stuck = stuck(&running).await;

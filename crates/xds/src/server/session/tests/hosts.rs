@@ -72,7 +72,7 @@ fn claims_that_come_before_the_routes_are_kept_for_them() {
     s.ask_holding("RDS", &["80", "9080"], &[], &["80!"]);
     assert_eq!(
         s.flow(),
-        ["RDS +9080", "VHDS +9080/m"],
+        ["RDS +9080", "VHDS -6666/q", "VHDS +9080/m"],
         "what it claims under a configuration it does not have was dropped on arrival"
     );
 }

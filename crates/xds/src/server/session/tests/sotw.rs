@@ -112,7 +112,11 @@ fn refused_endpoints_are_halved_and_a_refused_list_waits_for_a_change() {
     s.request("EDS", String::new(), None, Wish::Sotw { names: strings(&["a", "b", "c"]) });
     assert_eq!(s.flow_refusing(&["b"]), ["EDS +a", "EDS +c"]);
     s.request("CDS", String::new(), None, Wish::Sotw { names: vec![] });
-    assert_eq!(s.flow_refusing(&["b"]), ["EDS +a"], "the endpoints of the clusters, and of them the good one");
+    assert_eq!(
+        s.flow_refusing(&["b"]),
+        ["EDS +a"],
+        "the endpoints of the clusters, and of them the good one"
+    );
     s.session.on_change();
     assert_eq!(s.flow(), NOTHING);
     assert_eq!(s.set("CDS", &["a", "b=2"]).flow(), ["CDS +a +b", "EDS +b"]);

@@ -1,0 +1,37 @@
+//! One HTTP GET, written by hand so that the test does not trust the client it tests.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Status and body.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body as text.
+    pub body: String,
+}
+
+/// `GET http://host:port/path` with extra header lines.
+///
+/// # Errors
+/// If nobody answers within ten seconds, or not in HTTP.
+pub fn get(url: &str, headers: &[(&str, &str)]) -> std::io::Result<Answer> {
+    let bad = || std::io::Error::other(format!("no HTTP answer from {url}"));
+    let rest = url.strip_prefix("http://").ok_or_else(bad)?;
+    let (authority, path) = rest.split_once('/').map_or((rest, String::new()), |(a, p)| (a, p.to_owned()));
+    let mut stream = TcpStream::connect(authority)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut request = format!("GET /{path} HTTP/1.0\r\nHost: {authority}\r\n");
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all((request + "\r\n").as_bytes())?;
+    let mut text = Vec::new();
+    stream.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(bad)?;
+    let status = head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).ok_or_else(bad)?;
+    Ok(Answer { status, body: body.to_owned() })
+}

@@ -1,0 +1,104 @@
+//! The workspace's programs, and one local mesh of them that is taken down whatever happens.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+const PROGRAMS: [&str; 3] = ["istioctl", "pilot-agent", "pilot-discovery"];
+
+/// The folder with the three programs, built if need be (once per test binary).
+///
+/// # Panics
+/// If they cannot be built.
+#[must_use]
+#[expect(clippy::panic, reason = "a test without its programs cannot go on")]
+pub fn programs() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.arg("build").args(PROGRAMS.iter().flat_map(|name| ["-p", name]));
+        let test = std::env::current_exe().unwrap_or_default();
+        // .../target/debug/deps/it-...
+        let folder = test.ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        if let Some(target) = folder.parent() {
+            build.env("CARGO_TARGET_DIR", target);
+        }
+        match build.output() {
+            Ok(output) if output.status.success() => folder,
+            Ok(output) => panic!("the programs do not build:\n{}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => panic!("cannot run cargo: {error}"),
+        }
+    })
+}
+
+/// A mesh with its own state directory.
+#[derive(Debug)]
+pub struct Mesh {
+    state: PathBuf,
+}
+
+impl Mesh {
+    /// A place for a mesh; nothing runs yet. `state` shall be an empty directory.
+    #[must_use]
+    pub fn in_directory(state: &Path) -> Self {
+        Self { state: state.to_owned() }
+    }
+
+    /// Runs istioctl in this mesh's place.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn istioctl(&self, arguments: &[&str]) -> std::io::Result<Output> {
+        self.command(arguments).output()
+    }
+
+    /// Starts istioctl in this mesh's place and lets it run.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn spawn(&self, arguments: &[&str]) -> std::io::Result<Child> {
+        self.command(arguments).spawn()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(programs().join("istioctl"));
+        command.args(arguments).env("XDG_STATE_HOME", &self.state).env_remove("XDG_RUNTIME_DIR");
+        command
+    }
+
+    /// Starts it, detached, and returns its document.
+    ///
+    /// # Panics
+    /// If it does not start; with what it said.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a test without its mesh cannot go on")]
+    pub fn up(&self, arguments: &[&str]) -> Value {
+        let arguments = [&["up", "--detach", "-o", "json"], arguments].concat();
+        match self.istioctl(&arguments) {
+            Ok(output) if output.status.success() => match serde_json::from_slice(&output.stdout) {
+                Ok(document) => document,
+                Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)),
+            },
+            Ok(output) => panic!("up: {}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => panic!("up: {error}"),
+        }
+    }
+
+    /// Its state directory.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        let _ = self.istioctl(&["down"]);
+    }
+}

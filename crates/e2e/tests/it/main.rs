@@ -1,0 +1,3 @@
+//! Stories of the real programs.
+
+mod local_mesh;

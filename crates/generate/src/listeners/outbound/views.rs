@@ -1,0 +1,65 @@
+//! Services as listeners see them: one for each address and each declaration of a name.
+
+use std::sync::Arc;
+
+use mesh::World;
+use mesh::services::{Port, Service};
+use mesh::settings::Settings;
+use tables::{Level, Reads};
+
+use crate::addresses;
+use crate::proxy::Proxy;
+use crate::scope::ScopedService;
+
+/// One declaration of a service, seen at one of its addresses. Upstream has a service of its own for each of these.
+pub(super) struct View<'a> {
+    pub(super) service: &'a Service,
+    /// The address, where the declaration names some.
+    address: Option<&'a Arc<str>>,
+    scoped: ScopedService,
+}
+
+/// Everything that a row stands for, oldest declaration first.
+pub(super) fn views<'a, L: Level>(
+    r: &Reads<L>,
+    world: &'a World,
+    proxy: &Proxy,
+    scoped: &ScopedService,
+) -> Vec<View<'a>> {
+    let Some(row) = world.services.get(r, &scoped.key) else { return Vec::new() };
+    let seen = |s: &&Arc<Service>| mesh::exports::is_visible(&s.export_to, &s.key.namespace, &proxy.namespace);
+    let others = row.others.iter().filter(seen).map(|other| &**other);
+    let mut out = Vec::with_capacity(1);
+    for service in std::iter::once(&**row).chain(others) {
+        let view = |address| View { service, address, scoped: scoped.clone() };
+        if service.addresses.is_empty() {
+            out.push(view(None));
+        }
+        out.extend(service.addresses.iter().map(|address| view(Some(address))));
+    }
+    out
+}
+
+impl<'a> View<'a> {
+    /// Its own ports that are in scope.
+    pub(super) fn ports(&self) -> impl Iterator<Item = &'a Port> {
+        self.service.ports.iter().take(self.service.own_ports).filter(|p| self.scoped.has_port(p.number))
+    }
+
+    /// Its port, if it has but one.
+    pub(super) fn only_port(&self) -> Option<u32> {
+        let mut ports = self.ports();
+        let first = ports.next()?;
+        ports.next().is_none().then_some(first.number)
+    }
+
+    /// Where it is called.
+    pub(super) fn address(&self, settings: &Settings, proxy: &Proxy) -> Arc<str> {
+        self.address.cloned().unwrap_or_else(|| addresses::first(settings, proxy, self.service))
+    }
+
+    /// Where it is called as well.
+    pub(super) fn extra(&self, settings: &Settings, proxy: &Proxy) -> Vec<Arc<str>> {
+        if self.address.is_some() { Vec::new() } else { addresses::extra(settings, proxy, self.service) }
+    }
+}

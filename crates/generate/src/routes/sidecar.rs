@@ -1,0 +1,467 @@
+//! Route configurations of sidecars: which parts they have, each part's virtual hosts, the whole
+//! (as pilot/pkg/networking/core/httproute.go: `BuildSidecarOutboundVirtualHosts`).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use config::host;
+use config::mesh::OutboundTrafficPolicyMode as Policy;
+use config::protocol::Protocol;
+use mesh::World;
+use mesh::routes::VirtualService;
+use mesh::services::{Resolution, Service};
+use prost::Message;
+use proto::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource, config_source};
+use proto::envoy::config::route::v3::{
+    DirectResponseAction, Route, RouteAction, RouteConfiguration, Vhds, VirtualHost, route, route_action,
+};
+use tables::{Level, Reads};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::domains::{self, Domain, with_port};
+use super::{BuiltRoute, Part, PartHost, hash, headers, http, matches, session};
+use crate::clusters::subset_key;
+use crate::encoded::{Resource, bool_value, seconds, u32_value};
+use crate::plan::PartSource;
+use crate::proxy::Proxy;
+use crate::scope::{Egress, Named, Scope};
+
+/// The field of a RouteConfiguration that holds virtual hosts, and those of a VirtualHost that hold name and domains.
+const VIRTUAL_HOSTS: u32 = 2;
+/// Largest body of a direct response: what validation lets through.
+const MAX_DIRECT_RESPONSE: u32 = 1024 * 1024;
+
+/// The port in a route name, and whether the name is that of one sniffed service (`host:port`).
+fn port_of(name: &str) -> (u32, bool) {
+    if name.starts_with("unix://") || name == "http_proxy" {
+        return (0, false);
+    }
+    match name.rsplit_once(':') {
+        Some((_, port)) => (port.parse().unwrap_or(0), true),
+        None => (name.parse().unwrap_or(0), false),
+    }
+}
+
+/// The egress listener that a route name belongs to (as `GetEgressListenerForRDS`).
+fn egress<'a>(scope: &'a Scope, name: &str, port: u32) -> Option<&'a Egress> {
+    scope.egress.iter().find(|e| match &e.port {
+        None => true,
+        Some(p) if p.number == port => port != 0 || *e.bind == *name,
+        Some(_) => false,
+    })
+}
+
+/// Everything that is the same for all parts of one route configuration.
+struct Table<'a, L: Level> {
+    r: &'a Reads<L>,
+    world: &'a World,
+    proxy: &'a Proxy,
+    scope: &'a Scope,
+    egress: &'a Egress,
+    /// Port of the listener; 0 where one listener serves all ports.
+    port: u32,
+    /// Services of the listener by lower-case host name.
+    services: BTreeMap<String, &'a Service>,
+}
+
+impl<'a, L: Level> Table<'a, L> {
+    fn new(r: &'a Reads<L>, world: &'a World, proxy: &'a Proxy, scope: &'a Scope, name: &str) -> Option<Self> {
+        let (port, _) = port_of(name);
+        let egress = egress(scope, name, port)?;
+        let proxied = egress.port.as_ref().is_some_and(|p| Protocol::parse(&p.protocol) == Protocol::HttpProxy);
+        let port = if proxied { 0 } else { port };
+        let mut services = BTreeMap::new();
+        for scoped in &egress.services {
+            let Some(service) = world.services.get(r, &scoped.key) else { continue };
+            if port == 0 || (scoped.has_port(port) && service.port(port).is_some()) {
+                services.insert(service.key.hostname.to_lowercase(), &**service);
+            }
+        }
+        Some(Self { r, world, proxy, scope, egress, port, services })
+    }
+
+    /// Ports of a service that this listener serves and that speak HTTP.
+    fn ports(&self, service: &Service) -> Vec<u32> {
+        let here = service.ports.iter().filter(|p| self.port == 0 || p.number == self.port);
+        here.filter(|p| p.protocol.is_http_or_sniffed()).map(|p| p.number).collect()
+    }
+
+    fn row(&self, name: &Named) -> Option<&'a Arc<VirtualService>> {
+        self.world.virtual_services.get(self.r, name)
+    }
+
+    fn context<'b>(&'b self, gateways: &'b [String], lookup: &'b dyn Fn(&str) -> Option<&'b Service>) -> http::Context<'b, L> {
+        let mesh = &crate::settings(self.r, self.world).mesh;
+        http::Context {
+            r: self.r,
+            world: self.world,
+            proxy: self.proxy,
+            scope: self.scope,
+            mesh,
+            port: self.port,
+            gateways,
+            lookup,
+            tls: false,
+            http3: false,
+            forwarded_host: headers::forwards_host(self.proxy, mesh),
+        }
+    }
+
+    /// Whether a virtual service concerns any service of this listener (as `selectVirtualServices`).
+    fn concerns(&self, routes: &VirtualService) -> bool {
+        routes.hosts.iter().any(|h| {
+            let h = h.to_lowercase();
+            self.services.contains_key(&h)
+                || self.services.keys().any(|s| {
+                    (host::is_wildcard(&h) || host::is_wildcard(s)) && host::matches(&h, s)
+                })
+        })
+    }
+
+    /// Hosts of a virtual service that are no service here, and the services it speaks of
+    /// (as `separateVSHostsAndServices`).
+    fn split(&self, routes: &VirtualService) -> (Vec<String>, Vec<&'a Service>) {
+        let gateway = &*routes.semantics == "gateway";
+        let mut hosts = Vec::new();
+        let mut services = Vec::new();
+        let (wild, exact): (Vec<_>, Vec<_>) = routes.hosts.iter().partition(|h| h.is_wildcard());
+        for h in exact {
+            match self.services.get(&h.to_lowercase()) {
+                Some(service) => services.push(*service),
+                None => hosts.push(h.to_string()),
+            }
+        }
+        for h in wild {
+            if gateway {
+                hosts.push(h.to_lowercase());
+                continue;
+            }
+            let lower = h.to_lowercase();
+            let mut matching = self.services.iter().filter(|(s, _)| host::matches(s, &lower)).peekable();
+            if matching.peek().is_none() {
+                hosts.push(lower.clone());
+            }
+            let own = (routes.namespace.clone(), routes.name.clone());
+            services.extend(
+                matching
+                    .filter(|(_, s)| self.most_specific(s).as_ref() == Some(&own))
+                    .map(|(_, service)| *service),
+            );
+        }
+        (hosts, services)
+    }
+
+    /// The virtual service whose host fits a service best (as `computeWildcardHostVirtualServiceIndex`).
+    fn most_specific(&self, service: &Service) -> Option<Named> {
+        let own = service.key.hostname.as_str();
+        let mut best: Option<(&str, &Named)> = None;
+        for name in &self.egress.virtual_services {
+            let Some(row) = self.row(name) else { continue };
+            for h in &row.hosts {
+                let fits = h.as_str() == own || (h.is_wildcard() && host::subset_of(own, h.as_str()));
+                let better = best.is_none_or(|(held, _)| held != h.as_str() && host::more_specific(h.as_str(), held));
+                if fits && better {
+                    best = Some((h.as_str(), name));
+                }
+            }
+        }
+        best.map(|(_, name)| name.clone())
+    }
+}
+
+/// See [`super::parts`].
+pub(super) fn parts<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    scope: &Scope,
+    name: &Arc<str>,
+) -> Vec<Part> {
+    let Some(table) = Table::new(r, world, proxy, scope, name) else { return Vec::new() };
+    let gateways = ["mesh".to_owned()];
+    let none = |_: &str| None;
+    let context = table.context(&gateways, &none);
+    let mut out = Vec::new();
+    let mut taken: BTreeSet<String> = BTreeSet::new();
+    for named in &table.egress.virtual_services {
+        let Some(routes) = table.row(named) else { continue };
+        if (table.port != 80 && !table.concerns(routes)) || !http::any(&context, routes) {
+            continue;
+        }
+        let (_, services) = table.split(routes);
+        let Some(services) = visible(&table, routes, services) else { continue };
+        taken.extend(services.iter().map(|s| s.key.hostname.to_lowercase()));
+        out.push(Part { route: name.clone(), source: PartSource::VirtualService(named.clone()) });
+    }
+    for (lower, service) in &table.services {
+        if !taken.contains(lower) && service.resolution != Resolution::Alias && !table.ports(service).is_empty() {
+            out.push(Part { route: name.clone(), source: PartSource::Service(service.key.clone()) });
+        }
+    }
+    out
+}
+
+/// With Gateway API semantics a route applies to callers or services of its own namespace only; `None` for no service.
+fn visible<'a, L: Level>(
+    table: &Table<'_, L>,
+    routes: &VirtualService,
+    services: Vec<&'a Service>,
+) -> Option<Vec<&'a Service>> {
+    if &*routes.semantics != "gateway" {
+        return Some(services);
+    }
+    let own = |s: &Service| s.key.namespace == routes.namespace || table.proxy.namespace == routes.namespace;
+    services.iter().any(|s| own(s)).then_some(services)
+}
+
+/// See [`super::part`].
+pub(super) fn part<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    scope: &Scope,
+    part: &Part,
+) -> Vec<PartHost> {
+    let Some(table) = Table::new(r, world, proxy, scope, &part.route) else { return Vec::new() };
+    match &part.source {
+        PartSource::Service(key) => match world.services.get(r, key) {
+            Some(service) => of_service(&table, service),
+            None => Vec::new(),
+        },
+        PartSource::VirtualService(name) => match table.row(name) {
+            Some(routes) => of_virtual_service(&table, routes),
+            None => Vec::new(),
+        },
+    }
+}
+
+fn of_service<L: Level>(table: &Table<'_, L>, service: &Service) -> Vec<PartHost> {
+    let none = |_: &str| None;
+    let context = table.context(&[], &none);
+    let build = |port: u32| {
+        let host = service.key.hostname.as_str();
+        let cluster = subset_key("outbound", port, "", host);
+        let mut route = http::default_outbound(cluster, format!("{}/*", with_port(host, port)), context.mesh);
+        if let Some(policy) = hash::of_service(&context, service, port).as_ref().and_then(hash::policy)
+            && let Some(route::Action::Route(action)) = &mut route.action
+        {
+            action.hash_policy = vec![policy];
+        }
+        host_of_service(table, service, port, vec![route])
+    };
+    table.ports(service).into_iter().map(build).collect()
+}
+
+fn of_virtual_service<L: Level>(table: &Table<'_, L>, routes: &VirtualService) -> Vec<PartHost> {
+    let gateways = ["mesh".to_owned()];
+    let lookup = |h: &str| table.services.get(h).copied();
+    let context = table.context(&gateways, &lookup);
+    let built = http::routes(&context, routes);
+    if built.is_empty() {
+        return Vec::new();
+    }
+    let (hosts, services) = table.split(routes);
+    let mut ports: BTreeMap<u32, Vec<&Service>> = BTreeMap::new();
+    for service in services {
+        for port in table.ports(service) {
+            ports.entry(port).or_default().push(service);
+        }
+    }
+    if ports.is_empty() && table.port == 80 {
+        ports.insert(80, Vec::new());
+    }
+    let mut out = Vec::new();
+    for (port, services) in ports {
+        for h in &hosts {
+            let h = h.to_lowercase();
+            out.push(PartHost {
+                name: with_port(&h, port).into(),
+                full: h.as_str().into(),
+                domains: vec![Domain { name: domains::bracketed(&h), short: false }],
+                service: false,
+                rest: rest(table, None, built.clone()),
+            });
+        }
+        out.extend(services.into_iter().map(|s| host_of_service(table, s, port, built.clone())));
+    }
+    out
+}
+
+fn host_of_service<L: Level>(table: &Table<'_, L>, service: &Service, port: u32, routes: Vec<Route>) -> PartHost {
+    let settings = crate::settings(table.r, table.world);
+    let host = service.key.hostname.to_lowercase();
+    let mut domains = domains::of_service(settings, table.proxy, service, (table.port == 0).then_some(port));
+    if table.port == 0 && port != 80 {
+        // One listener for all ports: only port 80 goes without saying.
+        domains.retain(|d| d.name.contains(':'));
+    }
+    PartHost {
+        name: with_port(&host, port).into(),
+        full: host.as_str().into(),
+        domains,
+        service: true,
+        rest: rest(table, Some(service), routes),
+    }
+}
+
+/// A virtual host without name and domains.
+fn rest<L: Level>(table: &Table<'_, L>, service: Option<&Service>, routes: Vec<Route>) -> Bytes {
+    let mesh = &crate::settings(table.r, table.world).mesh;
+    let mut out = VirtualHost {
+        routes,
+        include_request_attempt_count: headers::counts_attempts(table.proxy, mesh),
+        ..VirtualHost::default()
+    };
+    if let Some(session) = service.and_then(|s| session::of(table.r, table.world, s)) {
+        out.typed_per_filter_config.insert(session::FILTER.into(), session);
+    }
+    out.encode_to_vec().into()
+}
+
+/// See [`super::assemble`].
+pub(super) fn assemble<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    scope: &Scope,
+    name: &Arc<str>,
+    parts: &[Arc<Vec<PartHost>>],
+) -> BuiltRoute {
+    let (_, sniffed) = port_of(name);
+    let mut hosts = unique(parts);
+    if sniffed {
+        hosts = of_sniffed(hosts, name);
+    }
+    hosts.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+    let apart = proxy.capabilities.virtual_hosts && !sniffed;
+    let mut head = RouteConfiguration {
+        name: name.to_string(),
+        validate_clusters: bool_value(false),
+        max_direct_response_body_size_bytes: u32_value(MAX_DIRECT_RESPONSE),
+        ignore_port_in_host_matching: true,
+        ..RouteConfiguration::default()
+    };
+    if apart {
+        head.vhds = Some(Vhds {
+            config_source: Some(ConfigSource {
+                config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(AggregatedConfigSource::default())),
+                resource_api_version: ApiVersion::V3.into(),
+                ..ConfigSource::default()
+            }),
+        });
+    }
+    let chunk = |bytes: Bytes| (xxh3_64(&bytes), bytes);
+    let mut chunks = vec![chunk(head.encode_to_vec().into())];
+    let mut virtual_hosts = Vec::new();
+    for (host, domains) in hosts {
+        if apart {
+            let name = format!("{name}/{}", host.name);
+            virtual_hosts.push(Resource::from_bytes(name.as_str(), message(&name, &domains, &host.rest)));
+        } else {
+            chunks.push(chunk(framed(&message(&host.name, &domains, &host.rest))));
+        }
+    }
+    if !sniffed {
+        let mesh = &crate::settings(r, world).mesh;
+        let all = catch_all(scope, headers::counts_attempts(proxy, mesh), headers::forwards_host(proxy, mesh));
+        chunks.push(chunk(framed(&all.encode_to_vec())));
+    }
+    BuiltRoute { route: Resource::from_parts(name.clone(), chunks), virtual_hosts }
+}
+
+/// Hosts whose name is new, with the domains that nobody before them has.
+fn unique(parts: &[Arc<Vec<PartHost>>]) -> Vec<(&PartHost, Vec<String>)> {
+    let mut known: HashSet<&str> = HashSet::new();
+    for host in parts.iter().flat_map(|p| p.iter()).filter(|h| h.service) {
+        known.insert(&host.name);
+        known.insert(&host.full);
+    }
+    let mut names: HashSet<&str> = HashSet::new();
+    let mut taken: HashSet<String> = HashSet::new();
+    let mut out = Vec::new();
+    for host in parts.iter().flat_map(|p| p.iter()) {
+        if !names.insert(&host.name) {
+            continue;
+        }
+        let mut domains = Vec::new();
+        for domain in &host.domains {
+            let lower = domain.name.to_lowercase();
+            if taken.contains(&lower) || (domain.short && known.contains(domain.name.as_str())) {
+                continue;
+            }
+            taken.insert(lower);
+            domains.push(domain.name.clone());
+        }
+        if !domains.is_empty() {
+            out.push((host, domains));
+        }
+    }
+    out
+}
+
+/// A listener that sniffed one service answers for every host (as `getVirtualHostsForSniffedServicePort`).
+fn of_sniffed<'a>(hosts: Vec<(&'a PartHost, Vec<String>)>, name: &str) -> Vec<(&'a PartHost, Vec<String>)> {
+    let bare = name.rsplit_once(':').map_or(name, |(h, _)| h);
+    let mut own: Vec<_> =
+        hosts.into_iter().filter(|(_, domains)| domains.iter().any(|d| d == name || d == bare)).collect();
+    if let [(_, domains)] = &mut own[..] {
+        *domains = vec!["*".into()];
+    }
+    own
+}
+
+/// A VirtualHost from its name, domains and the encoded rest.
+fn message(name: &str, domains: &[String], rest: &Bytes) -> Bytes {
+    let head = VirtualHost { name: name.into(), domains: domains.to_vec(), ..VirtualHost::default() };
+    let mut out = Vec::with_capacity(head.encoded_len() + rest.len());
+    out.extend(head.encode_to_vec());
+    out.extend_from_slice(rest);
+    out.into()
+}
+
+/// A virtual host as a field of a RouteConfiguration.
+fn framed(host: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(host.len() + 6);
+    prost::encoding::encode_key(VIRTUAL_HOSTS, prost::encoding::WireType::LengthDelimited, &mut out);
+    prost::encoding::encode_varint(host.len() as u64, &mut out);
+    out.extend_from_slice(host);
+    out.into()
+}
+
+/// Where requests to unknown hosts go (as `buildCatchAllVirtualHost`).
+fn catch_all(scope: &Scope, attempts: bool, forwards_host: bool) -> VirtualHost {
+    let (name, cluster) = match (scope.outbound_policy, &scope.egress_proxy) {
+        (Policy::AllowAnyDynamicDns, _) => ("allow_any_dynamic_dns", Some("AllowAnyDynamicDNSCluster".to_owned())),
+        (Policy::AllowAny, Some(proxy)) => ("allow_any", Some(http::cluster_of(proxy, None, 0))),
+        (Policy::AllowAny, None) => ("allow_any", Some("PassthroughCluster".to_owned())),
+        (Policy::RegistryOnly, _) => ("block_all", None),
+    };
+    let action = match cluster {
+        Some(cluster) => {
+            let mut action = RouteAction {
+                cluster_specifier: Some(route_action::ClusterSpecifier::Cluster(cluster)),
+                append_x_forwarded_host: forwards_host,
+                ..RouteAction::default()
+            };
+            http::set_timeout(&mut action, Some(config::Duration::ZERO));
+            action.timeout = Some(seconds(0));
+            route::Action::Route(action)
+        }
+        None => {
+            route::Action::DirectResponse(DirectResponseAction { status: 502, ..DirectResponseAction::default() })
+        }
+    };
+    VirtualHost {
+        name: name.into(),
+        domains: vec!["*".into()],
+        routes: vec![Route {
+            name: name.into(),
+            r#match: Some(matches::everything()),
+            action: Some(action),
+            ..Route::default()
+        }],
+        include_request_attempt_count: attempts,
+        ..VirtualHost::default()
+    }
+}
