@@ -16,13 +16,16 @@ use crate::proxy::{Proxy, ProxyKind};
 use crate::scope::{Named, Scope, ScopedService};
 
 pub mod balance;
-mod build;
-mod fixed;
+pub(crate) mod build;
+pub(crate) mod fixed;
 mod inbound;
 mod outbound;
 pub mod policy;
 mod pool;
 pub mod tls;
+
+pub(crate) use build::stat_name;
+pub(crate) use fixed::{DNS_CACHE_SUFFIX, lookup_family};
 
 /// Which rule of the mesh's tables: its row and the objects it was merged from.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -139,6 +142,12 @@ pub fn key<L: Level>(r: &Reads<L>, world: &World, proxy: &Arc<Proxy>, service: S
 /// All clusters of one service.
 pub fn service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceClusters) -> Built {
     outbound::service(r, world, ask)
+}
+
+/// The clusters of one service that an `AUTO_PASSTHROUGH` gateway forwards to by SNI
+/// (as pilot/pkg/networking/core/cluster.go: `buildOutboundSniDnatClusters`).
+pub fn sni_service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceClusters) -> Built {
+    outbound::sni_service(r, world, ask)
 }
 
 /// `BlackHoleCluster`, `PassthroughCluster` and what else does not come from a service.

@@ -57,7 +57,10 @@ pub fn build<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, cluster: &Eds
             && labels.is_none_or(|l| l.iter().all(|(k, v)| row.labels.get(k.as_str()).is_some_and(|have| **have == **v)))
     };
     let groups = view.groups(rows.endpoints.iter().filter(fits));
-    let groups = network::split(r, world, proxy, groups);
+    let mut groups = network::split(r, world, proxy, groups);
+    if cluster.name.starts_with("outbound_.") {
+        groups.iter_mut().for_each(network::only_tls);
+    }
     let policy = rule.and_then(|d| policy::of_rule(d, cluster.port, &cluster.subset));
     let lb = policy.as_ref().and_then(|p| p.load_balancer.as_ref());
     let outlier = policy.as_ref().is_some_and(|p| p.outlier_detection.is_some());

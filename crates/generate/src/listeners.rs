@@ -1,5 +1,6 @@
 //! Listeners (LDS): outbound and inbound of sidecars. Gateways' are in `gateways`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh::World;
@@ -22,13 +23,16 @@ pub struct Built {
     pub routes: Vec<Arc<str>>,
     /// SDS names that the control plane serves.
     pub secrets: Vec<Arc<str>>,
+    /// Names of listeners that stand for one pod of a headless service, with the address of that pod. The pod itself
+    /// does not get its own; all others share the whole list.
+    pub pods: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl Built {
     /// Hash of everything.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        digest(&self.resources) ^ digest_debug(&(&self.routes, &self.secrets)).rotate_left(17)
+        digest(&self.resources) ^ digest_debug(&(&self.routes, &self.secrets, &self.pods)).rotate_left(17)
     }
 }
 

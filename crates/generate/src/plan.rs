@@ -119,6 +119,47 @@ impl Ask for ServiceClusters {
     }
 }
 
+/// The clusters of one service to which a gateway forwards by SNI.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SniServiceClusters(pub ServiceClusters);
+level!(SniServiceClusters = 2101);
+impl Ask for SniServiceClusters {
+    type World = World;
+    type Out = clusters::Built;
+    fn build(&self, r: &Asking<'_, Self>) -> clusters::Built {
+        clusters::sni_service(r, r.world(), &self.0)
+    }
+    fn digest(out: &clusters::Built) -> u64 {
+        out.digest()
+    }
+    fn weight(out: &clusters::Built) -> usize {
+        out.resources.iter().map(Resource::len).sum()
+    }
+}
+
+/// All clusters to which a gateway forwards by SNI, in order; none unless one of its servers does.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SniClusters(pub Arc<Proxy>);
+level!(SniClusters = 2111);
+impl Ask for SniClusters {
+    type World = World;
+    type Out = clusters::Built;
+    fn build(&self, r: &Asking<'_, Self>) -> clusters::Built {
+        let mut out = clusters::Built::default();
+        if r.ask(&GatewayOf(self.0.clone())).auto_passthrough {
+            let outbound = r.ask(&OutboundOf(self.0.clone()));
+            for service in &r.ask(&ScopeOf((*outbound).clone())).services {
+                let key = clusters::key(r, r.world(), &outbound, service.clone());
+                out.extend(&r.ask(&SniServiceClusters(key)));
+            }
+        }
+        out
+    }
+    fn digest(out: &clusters::Built) -> u64 {
+        out.digest()
+    }
+}
+
 /// All outbound clusters, in order.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct OutboundClusters(pub Arc<Proxy>);
@@ -377,6 +418,9 @@ impl EditionOf {
         if self.proxy.kind == ProxyKind::Sidecar {
             out.extend(r.ask(&InboundClusters(self.proxy.clone())).resources.iter().cloned());
         }
+        if self.proxy.kind == ProxyKind::Router {
+            out.extend(r.ask(&SniClusters(self.proxy.clone())).resources.iter().cloned());
+        }
         out
     }
 
@@ -385,7 +429,11 @@ impl EditionOf {
         let one = |(proxy, cluster): &(Arc<Proxy>, clusters::EdsName)| {
             (*r.ask(&Assignment { proxy: proxy.clone(), cluster: cluster.clone() })).clone()
         };
-        clusters.eds.iter().map(one).collect()
+        let mut out: Vec<Resource> = clusters.eds.iter().map(one).collect();
+        if self.proxy.kind == ProxyKind::Router {
+            out.extend(r.ask(&SniClusters(self.proxy.clone())).eds.iter().map(one));
+        }
+        out
     }
 
     fn built_listeners(&self, r: &Reading<'_>) -> Vec<Arc<listeners::Built>> {
@@ -400,7 +448,13 @@ impl EditionOf {
     }
 
     fn listeners(&self, r: &Reading<'_>) -> Vec<Resource> {
-        self.built_listeners(r).iter().flat_map(|b| b.resources.iter().cloned()).collect()
+        // a pod of a headless service has no listener for itself
+        let own = self.proxy.ip().map(|ip| ip.to_string());
+        let own_pod = |b: &listeners::Built, name: &str| b.pods.get(name).is_some_and(|ip| own.as_deref() == Some(ip));
+        let of = |b: &Arc<listeners::Built>| {
+            b.resources.iter().filter(|l| !own_pod(b, &l.name)).cloned().collect::<Vec<_>>()
+        };
+        self.built_listeners(r).iter().flat_map(of).collect()
     }
 
     fn routes(&self, r: &Reading<'_>) -> Vec<Resource> {

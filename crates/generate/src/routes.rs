@@ -22,6 +22,7 @@ pub(crate) mod session;
 mod sidecar;
 
 use domains::Domain;
+pub(crate) use sidecar::catch_all;
 
 /// One part of a route configuration: what one virtual service, or one service without, adds to it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

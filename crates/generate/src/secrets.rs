@@ -10,6 +10,7 @@ use crate::encoded::seconds;
 
 mod serve;
 
+pub(crate) use serve::namespace_of;
 pub use serve::resource;
 
 /// The workload's own certificate.

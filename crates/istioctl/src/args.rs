@@ -68,6 +68,8 @@ pub enum UpFormat {
 const MESH_YAML: &str = "\
 mesh.yaml says which local commands are which workloads:
 
+  apiVersion: meltemi.dev/v1
+  kind: Mesh
   traffic: {path: /productpage, rate: 5}   # optional: requests per second through the gateway
   meshConfig: {}                           # optional: Istio's MeshConfig
   workloads:

@@ -76,7 +76,7 @@ async fn run(root: Root) -> anyhow::Result<ExitCode> {
         Command::Run(args) => return up::join::run(&args, &root.namespace).await,
         Command::Export(args) => up::export::run(args.folder.as_deref())?,
         Command::Version(_) | Command::ProxyStatus(_) | Command::ProxyConfig(_) => {
-            print!("{}", look(root).await?)
+            print!("{}", look(root).await?);
         }
         Command::Bookinfo(args) => bookinfo::serve(args.service, args.port, &args.version).await?,
         Command::Enter(_) => {}

@@ -88,7 +88,7 @@ pub struct Endpoint {
     pub health: Health,
     /// Whether unhealthy state is told to proxies rather than withdrawn.
     pub send_unhealthy: bool,
-    /// Declared by a ServiceEntry (inline or selected), not by a Kubernetes Service.
+    /// Declared by a ServiceEntry (inline or selected) or a WorkloadEntry: nobody probes its health.
     pub external: bool,
     /// Number of the service port it was declared for; 0 where the name alone counts (Kubernetes). Clusters of DNS
     /// resolution match by number where it is set, EDS by `service_port`

@@ -6,7 +6,7 @@ pub(crate) mod resolve;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use config::networking::{HttpRoute, TcpRoute, TlsRoute};
+use config::networking::{Destination, HttpMatchRequest, HttpRoute, TcpRoute, TlsRoute};
 use config::{Host, Visibility};
 
 /// A root VirtualService after resolution and delegate merging
@@ -50,3 +50,88 @@ impl VirtualService {
 
 #[cfg(test)]
 mod tests;
+
+/// What of a virtual service decides who is concerned, kept apart from what it then does: an edit of a timeout or a
+/// weight leaves it equal, so scopes, listeners and the list of a route's parts are not looked at again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// As in [`VirtualService`].
+    pub namespace: Arc<str>,
+    /// As in [`VirtualService`].
+    pub name: Arc<str>,
+    /// As in [`VirtualService`].
+    pub created: i64,
+    /// As in [`VirtualService`].
+    pub hosts: Vec<Host>,
+    /// As in [`VirtualService`].
+    pub gateways: Vec<Arc<str>>,
+    /// As in [`VirtualService`].
+    pub export_to: BTreeSet<Visibility>,
+    /// As in [`VirtualService`].
+    pub semantics: Arc<str>,
+    /// The matches of each HTTP route, in order.
+    pub matches: Vec<Vec<HttpMatchRequest>>,
+    /// Where routes lead.
+    pub destinations: BTreeSet<Lead>,
+    /// Whether it has TLS or TCP routes.
+    pub layer4: bool,
+}
+
+/// A destination of a virtual service.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Lead {
+    /// Fully qualified host.
+    pub host: Host,
+    /// Port number, 0 for any.
+    pub port: u32,
+    /// Namespaces whose callers it is for; empty for everybody.
+    pub from: BTreeSet<String>,
+}
+
+/// The TLS and TCP routes of a virtual service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layer4 {
+    /// As in [`VirtualService`].
+    pub tls: Vec<Arc<TlsRoute>>,
+    /// As in [`VirtualService`].
+    pub tcp: Vec<Arc<TcpRoute>>,
+}
+
+/// Stage: the head of a virtual service.
+pub(crate) fn head(routes: &VirtualService) -> Head {
+    let mut destinations = BTreeSet::new();
+    let mut add = |d: Option<&Destination>, from: &BTreeSet<String>| {
+        if let Some(d) = d {
+            let port = d.port.as_ref().map_or(0, |p| p.number);
+            destinations.insert(Lead { host: d.host.as_str().into(), port, from: from.clone() });
+        }
+    };
+    for route in &routes.http {
+        let named = route.r#match.iter().filter(|m| !m.source_namespace.is_empty());
+        let from: BTreeSet<String> = named.map(|m| m.source_namespace.clone()).collect();
+        route.route.iter().for_each(|d| add(d.destination.as_ref(), &from));
+        add(route.mirror.as_ref(), &from);
+        route.mirrors.iter().for_each(|m| add(m.destination.as_ref(), &from));
+    }
+    let everybody = BTreeSet::new();
+    routes.tls.iter().flat_map(|t| &t.route).for_each(|d| add(d.destination.as_ref(), &everybody));
+    routes.tcp.iter().flat_map(|t| &t.route).for_each(|d| add(d.destination.as_ref(), &everybody));
+    Head {
+        namespace: routes.namespace.clone(),
+        name: routes.name.clone(),
+        created: routes.created,
+        hosts: routes.hosts.clone(),
+        gateways: routes.gateways.clone(),
+        export_to: routes.export_to.clone(),
+        semantics: routes.semantics.clone(),
+        matches: routes.http.iter().map(|h| h.r#match.clone()).collect(),
+        destinations,
+        layer4: !routes.tls.is_empty() || !routes.tcp.is_empty(),
+    }
+}
+
+/// Stage: the layer-4 half of a virtual service; no row for one without.
+pub(crate) fn layer4(routes: &VirtualService) -> Option<Layer4> {
+    let any = !routes.tls.is_empty() || !routes.tcp.is_empty();
+    any.then(|| Layer4 { tls: routes.tls.clone(), tcp: routes.tcp.clone() })
+}

@@ -45,6 +45,10 @@ world! {
     networks: Networks,
     /// Virtual services.
     virtual_services: VirtualServices,
+    /// What of each virtual service decides who is concerned.
+    route_heads: RouteHeads,
+    /// Their TLS and TCP routes.
+    layer4_routes: Layer4Routes,
     /// Destination rules.
     rules: Rules,
     /// Sidecars.

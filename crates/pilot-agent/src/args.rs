@@ -181,9 +181,11 @@ pub fn without_unknown_flags(args: Vec<OsString>) -> (Vec<OsString>, Vec<String>
     let mut rest = args.into_iter().peekable();
     while let Some(arg) = rest.next() {
         let text = arg.to_string_lossy().into_owned();
-        let Some((name, with_value)) = text.strip_prefix("--").filter(|flag| !flag.is_empty()).map(|flag| {
-            flag.split_once('=').map_or((flag, false), |(name, _)| (name, true))
-        }) else {
+        let Some((name, with_value)) = text
+            .strip_prefix("--")
+            .filter(|flag| !flag.is_empty())
+            .map(|flag| flag.split_once('=').map_or((flag, false), |(name, _)| (name, true)))
+        else {
             kept.push(arg);
             continue;
         };

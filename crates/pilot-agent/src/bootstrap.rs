@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 
 pub use addresses::{Addresses, all_v6};
 pub use file::{FileError, bootstrap_path, envoy_override, write};
-pub use naming::service_cluster;
 pub use listeners::EXPANDED_ENVOY_STATS_PATH;
+pub use naming::service_cluster;
 pub use stock::{STATS_SCOPE, StockEnvoy};
 
 use crate::node::Node;

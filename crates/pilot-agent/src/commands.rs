@@ -39,8 +39,12 @@ pub async fn request(flags: &RequestFlags, out: &mut impl Write) -> anyhow::Resu
         let status = response.status();
         // A configuration dump is large; it is written as it comes.
         while let Some(frame) = response.frame().await {
-            if let Some(data) = frame?.data_ref() {
-                out.write_all(data)?;
+            if let Some(data) = frame?.data_ref()
+                && let Err(error) = out.write_all(data)
+            {
+                // Whoever read the answer has seen enough, as `| head` does.
+                anyhow::ensure!(error.kind() == std::io::ErrorKind::BrokenPipe, "cannot write: {error}");
+                return Ok(());
             }
         }
         out.flush()?;

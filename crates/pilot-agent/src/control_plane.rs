@@ -107,8 +107,10 @@ impl ControlPlane {
     /// Puts token and headers on a call.
     pub fn authorize(&self, metadata: &mut MetadataMap) {
         for (name, value) in &self.headers {
-            match (tonic::metadata::MetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes()), value.parse())
-            {
+            match (
+                tonic::metadata::MetadataKey::from_bytes(name.to_ascii_lowercase().as_bytes()),
+                value.parse(),
+            ) {
                 (Ok(name), Ok(value)) => {
                     metadata.insert(name, value);
                 }
@@ -185,12 +187,9 @@ fn client_config(tls: &Tls) -> io::Result<Arc<ClientConfig>> {
     };
     let bad = named(&path);
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| bad(error.to_string()))? {
-        // A bundle may hold certificates that rustls does not take; the others count.
-        if let Ok(certificate) = certificate {
-            let _ = roots.add(certificate);
-        }
-    }
+    let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| bad(error.to_string()))?;
+    // A bundle may hold certificates that rustls does not take; the others count.
+    roots.add_parsable_certificates(certificates.filter_map(Result::ok));
     if roots.is_empty() {
         return Err(bad("no trusted root in it".to_owned()));
     }

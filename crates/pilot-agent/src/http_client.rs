@@ -101,7 +101,10 @@ async fn connect_from(address: SocketAddr, from: Option<IpAddr>) -> std::io::Res
 ///
 /// # Errors
 /// When the server cannot be reached or breaks the exchange off.
-pub async fn send(target: &Target, mut request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, HttpError> {
+pub async fn send(
+    target: &Target,
+    mut request: Request<Empty<Bytes>>,
+) -> Result<Response<Incoming>, HttpError> {
     if !request.headers().contains_key(http::header::HOST)
         && let Ok(host) = target.authority().parse()
     {

@@ -1,8 +1,7 @@
 //! pilot-agent - what runs beside each Envoy: starts it, feeds it, gives it certificates, answers for it.
-//! In: flags, environment, mounted files, the control plane's streams. Out: Envoy's bootstrap and process, xDS, SDS,
-//!   DNS answers, probes, merged metrics.
-//! Here: supervision, bootstrap, SDS, ADS relay, DNS proxy, status server, metrics expansion.
-//! Never here: meshes, Kubernetes, generation of Envoy configuration beyond the bootstrap.
+//! In: flags, environment, mounted files, streams of the control plane. Out: Envoy's process and bootstrap, xDS, SDS, DNS, metrics.
+//! Here: supervision, bootstrap, SDS, ADS relay, DNS proxy, status server, expansion of metrics.
+//! Never here: meshes, Kubernetes, Envoy configuration beyond the bootstrap.
 //! Start reading at: wiring.rs
 
 pub mod ads;

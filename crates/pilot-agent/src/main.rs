@@ -1,4 +1,8 @@
-//! pilot-agent, the program: parses the command line and hands over to the library.
+//! pilot-agent - the program: parses the command line and hands over to the library.
+//! In: arguments, environment. Out: an exit code, which is Envoy's where Envoy ended by itself.
+//! Here: the log, the runtime, the choice of the command.
+//! Never here: what a command does.
+//! Start reading at: wiring.rs
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;

@@ -179,9 +179,7 @@ impl ProxyConfig {
         Value::Object(
             self.0
                 .iter()
-                .filter(|(name, value)| {
-                    !first.iter().any(|(field, zero)| field == name && *value == zero)
-                })
+                .filter(|(name, value)| !first.iter().any(|(field, zero)| field == name && *value == zero))
                 .filter(|(name, value)| {
                     (wrapped.contains(&name.as_str()) && !value.is_null()) || meaningful(value)
                 })
@@ -194,7 +192,10 @@ impl ProxyConfig {
 /// A number that may be written as text, as proto3 JSON allows.
 #[must_use]
 pub fn number_of(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok()).or_else(|| value.as_f64().map(|number| number as i64))
+    value
+        .as_i64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .or_else(|| value.as_f64().map(|number| number as i64))
 }
 
 /// Reads one YAML (or JSON) document that must be an object; nothing at all is an empty one.
@@ -217,7 +218,8 @@ fn canonical(value: Value) -> Value {
                 .into_iter()
                 .map(|(name, value)| {
                     let name = camel_case(&name);
-                    let value = if USER_KEYED.contains(&name.as_str()) { texts(value) } else { canonical(value) };
+                    let value =
+                        if USER_KEYED.contains(&name.as_str()) { texts(value) } else { canonical(value) };
                     (name, value)
                 })
                 .collect(),

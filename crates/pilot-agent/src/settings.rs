@@ -94,7 +94,10 @@ impl Settings {
             workload_socket.display()
         );
         let sds_socket = if external_sds { PathBuf::from(FILES_SOCKET) } else { workload_socket };
-        let security = SecuritySettings::gather(&env, &proxy_config, external_sds)?;
+        let mut security = SecuritySettings::gather(&env, &proxy_config, external_sds)?;
+        if let Some(ip) = place.addresses.first() {
+            security.issue.claims.push(("WorkloadIP", ip.to_string()));
+        }
         if flags.sts_port != 0 || !flags.token_manager_plugin.is_empty() {
             tracing::warn!("--stsPort and --tokenManagerPlugin do nothing any more");
         }

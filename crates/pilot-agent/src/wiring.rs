@@ -57,10 +57,12 @@ pub async fn run(settings: Settings, launcher: Option<PathBuf>, started: Instant
     let signals = Signals::install().context("cannot take over signals")?;
     let mut parts = Parts::start(settings).await?;
     let node = parts.settings.node();
-    let admin = Admin::new(&parts.settings.localhost().to_string(), parts.settings.proxy_config.port("proxyAdminPort"));
+    let admin = Admin::new(
+        &parts.settings.localhost().to_string(),
+        parts.settings.proxy_config.port("proxyAdminPort"),
+    );
     let runs_envoy = !parts.settings.disable_envoy;
-    let ready =
-        Arc::new(ReadyProbe::new(runs_envoy.then(|| admin.clone()), parts.resolver.clone()));
+    let ready = Arc::new(ReadyProbe::new(runs_envoy.then(|| admin.clone()), parts.resolver.clone()));
     let build = if runs_envoy { parts.envoy_build().await? } else { EnvoyBuild::Istio };
     parts.start_status_server(&node, &ready, &admin, build, started).await?;
     parts.start_workload_probe(&ready)?;
@@ -68,8 +70,7 @@ pub async fn run(settings: Settings, launcher: Option<PathBuf>, started: Instant
         return Ok(wait_without_envoy(signals, &parts.orders).await);
     }
     let supervisor = parts.start_envoy(node, admin, build, launcher)?;
-    let ended = supervisor.run(signals).await.context("cannot wait for Envoy")?;
-    ready.end();
+    let ended = supervisor.run(signals, || ready.end()).await.context("cannot wait for Envoy")?;
     parts.tasks.shutdown().await;
     Ok(ended.exit_code())
 }
@@ -195,8 +196,7 @@ impl Parts {
                 Arc::clone(&self.store),
             ),
             envoy: merges_envoy.then(|| admin.target().clone()),
-            expand: (build == EnvoyBuild::Stock)
-                .then(|| Arc::new(OwnWorkload::of_node(node, trust_domain))),
+            expand: (build == EnvoyBuild::Stock).then(|| Arc::new(OwnWorkload::of_node(node, trust_domain))),
             version: ISTIO_VERSION.to_owned(),
             application,
             application_host: match settings.place.bind {

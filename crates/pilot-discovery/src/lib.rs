@@ -1,7 +1,18 @@
 //! pilot-discovery - the control plane: one process that knows the mesh and tells every proxy.
-//! In: flags, configuration, workloads' requests. Out: xDS, certificates, webhooks, debug pages.
+//! In: flags, environment, configuration, workloads' requests. Out: xDS, certificates, debug pages.
 //! Here: the certificate service; the composition of all other rooms.
 //! Never here: anything a library crate could do.
-//! Start reading at: ca.rs
+//! Start reading at: start.rs
 
+pub mod admission;
+pub mod args;
 pub mod ca;
+pub mod catalog;
+pub mod debug;
+pub mod events;
+pub mod intake;
+pub mod objects;
+pub mod options;
+pub mod ports;
+pub mod request;
+pub mod start;

@@ -1,1 +1,12 @@
-//! sources
+//! sources - where facts come from: folders of objects, mesh configuration.
+//! In: files and how they change. Out: `Change`s: batches for a mesh, what is wrong with what was written, what was edited.
+//! Here: watching, reading again, comparing with what is held.
+//! Never here: what an object means, who is told of it.
+//! Start reading at: files.rs
+
+mod change;
+pub mod files;
+pub mod mesh_config;
+pub mod watch;
+
+pub use change::{Change, Edit, What};

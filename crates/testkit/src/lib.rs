@@ -1,1 +1,13 @@
-//! testkit
+//! testkit - what tests of several crates share: fixtures, a scripted proxy, and the simulation of the control plane.
+//! In: YAML, seeds, addresses of servers. Out: Worlds, resources, verdicts.
+//! Here: fixture, check, scripted, eventually, simulation.
+//! Never here: anything a program needs; this is a dev-dependency, and never a normal one.
+//! Start reading at: simulation.rs
+
+pub mod check;
+mod eventually;
+pub mod fixture;
+pub mod scripted;
+pub mod simulation;
+
+pub use eventually::eventually;

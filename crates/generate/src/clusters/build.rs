@@ -165,7 +165,7 @@ fn explicit(config: options::explicit_http_config::ProtocolConfig) -> options::U
 }
 
 /// HTTP/1 options that keep the case of header names.
-pub(super) fn preserve_case_options() -> Http1ProtocolOptions {
+pub(crate) fn preserve_case_options() -> Http1ProtocolOptions {
     use http1_protocol_options::{HeaderKeyFormat, header_key_format::HeaderFormat};
     Http1ProtocolOptions {
         header_key_format: Some(HeaderKeyFormat {
@@ -182,7 +182,7 @@ pub(super) fn preserve_case_options() -> Http1ProtocolOptions {
 }
 
 /// Whether the proxy's config (or the mesh default) asks to keep the case of HTTP/1 headers.
-pub(super) fn preserves_case(proxy: &Proxy, mesh: &MeshConfig) -> bool {
+pub(crate) fn preserves_case(proxy: &Proxy, mesh: &MeshConfig) -> bool {
     let config = proxy.config.as_deref().or(mesh.default_config.as_ref());
     config.and_then(|c| c.proxy_headers.as_ref()).and_then(|h| h.preserve_http1_header_case).unwrap_or(false)
 }
@@ -208,7 +208,7 @@ pub(super) fn service_metadata<'a>(services: impl IntoIterator<Item = &'a Servic
 }
 
 /// As pilot/pkg/networking/telemetry/telemetry.go: `BuildStatPrefix`, with the delimiter that Envoy needs.
-pub(super) fn stat_name(pattern: &str, service: &Service, subset: &str, port: &Port, target: u32) -> String {
+pub(crate) fn stat_name(pattern: &str, service: &Service, subset: &str, port: &Port, target: u32) -> String {
     let kube = service.registry == Registry::Kubernetes;
     let host = service.key.hostname.as_str();
     let short = if kube { format!("{}.{}", service.name, service.key.namespace) } else { host.to_owned() };

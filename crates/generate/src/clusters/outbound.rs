@@ -36,6 +36,29 @@ struct Builder<'a, L: Level> {
     service: &'a Service,
     rule: Option<&'a Rule>,
     accounts: Vec<String>,
+    /// Clusters that a gateway forwards to by SNI: named so, and without TLS of their own.
+    by_sni: bool,
+}
+
+/// See [`super::sni_service`].
+pub(super) fn sni_service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceClusters) -> Built {
+    let mut out = Built::default();
+    let service = world.services.get(r, &ask.service.key).filter(|s| !s.mesh_external);
+    let Some(service) = service.filter(|s| s.resolution != Resolution::Alias) else { return out };
+    let builder = Builder {
+        r,
+        world,
+        ask,
+        settings: crate::settings(r, world),
+        service,
+        rule: ask.rule.as_ref().and_then(|name| name.read(r, world)),
+        accounts: Vec::new(),
+        by_sni: true,
+    };
+    for port in service.ports.iter().filter(|p| ask.service.has_port(p.number) && p.protocol != Protocol::Udp) {
+        builder.port(port, &mut out);
+    }
+    out
 }
 
 /// See [`super::service`].
@@ -53,6 +76,7 @@ pub(super) fn service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceCluste
         service,
         rule: ask.rule.as_ref().and_then(|name| name.read(r, world)),
         accounts: accounts(r, world, service),
+        by_sni: false,
     };
     let ports = service.ports.iter().filter(|p| ask.service.has_port(p.number) && p.protocol != Protocol::Udp);
     if service.resolution == Resolution::DynamicDns && service.key.hostname.is_wildcard() {
@@ -87,14 +111,21 @@ impl<L: Level> Builder<'_, L> {
         self.rule.map(|r| &*r.rule)
     }
 
+    /// The name of a cluster.
+    fn name(&self, port: &Port, subset: &str) -> String {
+        let host = self.service.key.hostname.as_str();
+        let key = if self.by_sni { sni_key } else { subset_key };
+        key("outbound", port.number, subset, host)
+    }
+
     /// The default cluster of a port and one for each subset.
     fn port(&self, port: &Port, out: &mut Built) {
         let kind = self.discovery();
         let policy = self.spec().and_then(|s| policy::for_port(s.traffic_policy.as_ref(), port.number).0);
         let policy = policy::with_default(policy.map(std::borrow::Cow::into_owned), self.settings.mesh.default_traffic_policy.as_ref());
-        let name = subset_key("outbound", port.number, "", self.service.key.hostname.as_str());
+        let name = self.name(port, "");
         let Some(mut draft) = self.draft(name, kind, port, "") else { return };
-        if self.keeps_draining() {
+        if self.keeps_draining() && !self.by_sni {
             draft.lb().override_host_status = Some(HealthStatusSet {
                 statuses: [HealthStatus::Healthy, HealthStatus::Draining, HealthStatus::Unknown, HealthStatus::Degraded]
                     .map(i32::from)
@@ -120,7 +151,7 @@ impl<L: Level> Builder<'_, L> {
         let host = self.service.key.hostname.as_str();
         let own = subset.traffic_policy.as_ref();
         let kind = if is_passthrough(own) { DiscoveryType::OriginalDst } else { kind };
-        let name = subset_key("outbound", port.number, &subset.name, host);
+        let name = self.name(port, &subset.name);
         let Some(draft) = self.draft(name, kind, port, &subset.name) else { return };
         let policy = policy::for_subset(original, own, port.number);
         let sni = sni_key("outbound", port.number, &subset.name, host);
@@ -265,8 +296,10 @@ impl<L: Level> Builder<'_, L> {
             exchange_alpn: switches.pilot_enable_metadata_exchange && !switches.pilot_disable_mx_alpn,
             prefer_rule: switches.prefer_destinationrule_tls_for_external_services,
         };
-        tls::apply(draft, policy.and_then(|p| p.tls.as_ref()), &context);
-        tls::proxy_protocol(draft, policy.and_then(|p| p.proxy_protocol.as_ref()));
+        if !self.by_sni {
+            tls::apply(draft, policy.and_then(|p| p.tls.as_ref()), &context);
+            tls::proxy_protocol(draft, policy.and_then(|p| p.proxy_protocol.as_ref()));
+        }
         if draft.kind() == DiscoveryType::OriginalDst && !draft.dynamic_forward {
             draft.set_policy(cluster::LbPolicy::ClusterProvided);
         }

@@ -76,6 +76,25 @@ pub(super) fn apply(draft: &mut Draft, tls: Option<&ClientTlsSettings>, context:
     }
 }
 
+/// Applies written settings to a cluster that no service stands behind.
+pub(super) fn apply_plain(draft: &mut Draft, tls: &ClientTlsSettings, proxy: &Proxy, mesh: &MeshConfig) {
+    let context = Context {
+        proxy,
+        mesh,
+        accounts: &[],
+        sni: "",
+        external: true,
+        registry: None,
+        service_mode: MutualTls::Unknown,
+        selected: false,
+        exchange_alpn: true,
+        prefer_rule: true,
+    };
+    if let Some(upstream) = upstream_context(draft, tls, &context) {
+        draft.cluster.transport_socket = Some(socket("envoy.transport_sockets.tls", &upstream));
+    }
+}
+
 /// The settings in force, and whether they were detected rather than written (as `buildUpstreamTLSSettings`).
 fn settings(tls: Option<&ClientTlsSettings>, context: &Context<'_>) -> Option<(ClientTlsSettings, bool)> {
     let own = own_certificates(context.proxy);

@@ -110,6 +110,15 @@ fn rewrite(
     out
 }
 
+/// Leaves the endpoints that are called with the mesh's TLS: a gateway that forwards by SNI cannot tell, and must lead to
+/// no others (as `EndpointsWithMTLSFilter`).
+pub(super) fn only_tls(group: &mut Group) {
+    let all = std::mem::take(&mut group.rows).into_iter().zip(std::mem::take(&mut group.built.lb_endpoints));
+    let kept = all.filter(|(_, e)| e.metadata.as_ref().is_some_and(has_tls));
+    (group.rows, group.built.lb_endpoints) = kept.unzip();
+    weigh(&mut group.built);
+}
+
 fn has_tls(metadata: &Metadata) -> bool {
     metadata.filter_metadata.contains_key("envoy.transport_socket_match")
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use config::networking::CaptureMode;
 use config::protocol::Protocol;
 use mesh::World;
-use mesh::routes::VirtualService;
 use mesh::services::{Port, Registry, Resolution};
 use mesh::settings::Settings;
 use tables::{Level, Reads};
 
 use self::entries::{Bind, Entries, Wanted};
+use self::streams::StreamRoutes;
 use self::views::{View, views};
 use super::Built;
 use crate::addresses::UNSPECIFIED;
@@ -95,7 +95,7 @@ impl<'a, L: Level> Outbound<'a, L> {
         out
     }
 
-    fn egress(&self, egress: &Egress, out: &mut Entries<'a>) {
+    fn egress(&self, egress: &'a Egress, out: &mut Entries<'a>) {
         let routes = self.stream_routes(egress);
         let captured = self.proxy.interception != Interception::None;
         let to_port = !captured || egress.capture == CaptureMode::None || egress.bind.starts_with(UNIX);
@@ -127,19 +127,13 @@ impl<'a, L: Level> Outbound<'a, L> {
         }
     }
 
-    /// The virtual services of an egress listener that route streams. The one place that reads virtual services.
-    fn stream_routes(&self, egress: &Egress) -> Vec<&'a VirtualService> {
-        let rows = egress.virtual_services.iter().filter_map(|name| self.world.virtual_services.get(self.r, name));
-        rows.map(|row| &**row).filter(|v| !v.tls.is_empty() || !v.tcp.is_empty()).collect()
-    }
-
     /// The listeners of one port of a service. Streams to a headless service have one for each pod.
     fn service_port(
         &self,
         bind: &Bind,
         port: &Port,
         view: &View<'a>,
-        routes: &[&'a VirtualService],
+        routes: &[StreamRoutes<'a>],
         out: &mut Entries<'a>,
     ) {
         let streams = port.protocol.is_tcp() || port.protocol.is_unsupported();
@@ -187,7 +181,7 @@ impl<'a, L: Level> Outbound<'a, L> {
             return false;
         }
         let wildcard = match bind.primary() {
-            Some(address) => *address == *self.proxy.wildcard(),
+            Some(address) => **address == *self.proxy.wildcard(),
             None => port.protocol.is_http(),
         };
         !(wildcard && self.own_ports().contains(&port.number))

@@ -64,7 +64,7 @@ pub fn of_service(settings: &Settings, proxy: &Proxy, service: &Service, port: O
 }
 
 /// As `GenerateAltVirtualHosts`.
-fn alternatives(host: &str, port: Option<u32>, proxy_domain: &str, absolute: bool) -> Vec<String> {
+pub(crate) fn alternatives(host: &str, port: Option<u32>, proxy_domain: &str, absolute: bool) -> Vec<String> {
     let mut out = Vec::new();
     if absolute {
         let dotted = format!("{host}.");

@@ -4,7 +4,7 @@
 use config::mesh::MeshConfig;
 use config::networking::{Destination, HttpMatchRequest, HttpRoute, HttpRouteDestination};
 use mesh::World;
-use mesh::routes::VirtualService;
+use mesh::routes::{Head, VirtualService};
 use mesh::services::Service;
 use proto::envoy::config::core::v3::{
     HeaderValue, HeaderValueOption, Metadata, RuntimeFractionalPercent, header_value_option::HeaderAppendAction,
@@ -59,8 +59,8 @@ fn fits<L: Level>(context: &Context<'_, L>, m: &HttpMatchRequest) -> bool {
 }
 
 /// Whether a virtual service has any route here.
-pub(crate) fn any<L: Level>(context: &Context<'_, L>, routes: &VirtualService) -> bool {
-    routes.http.iter().any(|h| h.r#match.is_empty() || h.r#match.iter().any(|m| fits(context, m)))
+pub(crate) fn any<L: Level>(context: &Context<'_, L>, head: &Head) -> bool {
+    head.matches.iter().any(|matches| matches.is_empty() || matches.iter().any(|m| fits(context, m)))
 }
 
 /// All routes of a virtual service, up to the first that matches everything.

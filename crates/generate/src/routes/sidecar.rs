@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use config::host;
-use config::mesh::OutboundTrafficPolicyMode as Policy;
+use config::mesh::{MeshConfig, OutboundTrafficPolicyMode as Policy};
 use config::protocol::Protocol;
 use mesh::World;
-use mesh::routes::VirtualService;
+use mesh::routes::{Head, VirtualService};
 use mesh::services::{Resolution, Service};
 use prost::Message;
 use proto::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource, config_source};
@@ -91,6 +91,10 @@ impl<'a, L: Level> Table<'a, L> {
         self.world.virtual_services.get(self.r, name)
     }
 
+    fn head(&self, name: &Named) -> Option<&'a Arc<Head>> {
+        self.world.route_heads.get(self.r, name)
+    }
+
     fn context<'b>(&'b self, gateways: &'b [String], lookup: &'b dyn Fn(&str) -> Option<&'b Service>) -> http::Context<'b, L> {
         let mesh = &crate::settings(self.r, self.world).mesh;
         http::Context {
@@ -109,7 +113,7 @@ impl<'a, L: Level> Table<'a, L> {
     }
 
     /// Whether a virtual service concerns any service of this listener (as `selectVirtualServices`).
-    fn concerns(&self, routes: &VirtualService) -> bool {
+    fn concerns(&self, routes: &Head) -> bool {
         routes.hosts.iter().any(|h| {
             let h = h.to_lowercase();
             self.services.contains_key(&h)
@@ -121,7 +125,7 @@ impl<'a, L: Level> Table<'a, L> {
 
     /// Hosts of a virtual service that are no service here, and the services it speaks of
     /// (as `separateVSHostsAndServices`).
-    fn split(&self, routes: &VirtualService) -> (Vec<String>, Vec<&'a Service>) {
+    fn split(&self, routes: &Head) -> (Vec<String>, Vec<&'a Service>) {
         let gateway = &*routes.semantics == "gateway";
         let mut hosts = Vec::new();
         let mut services = Vec::new();
@@ -157,7 +161,7 @@ impl<'a, L: Level> Table<'a, L> {
         let own = service.key.hostname.as_str();
         let mut best: Option<(&str, &Named)> = None;
         for name in &self.egress.virtual_services {
-            let Some(row) = self.row(name) else { continue };
+            let Some(row) = self.head(name) else { continue };
             for h in &row.hosts {
                 let fits = h.as_str() == own || (h.is_wildcard() && host::subset_of(own, h.as_str()));
                 let better = best.is_none_or(|(held, _)| held != h.as_str() && host::more_specific(h.as_str(), held));
@@ -185,7 +189,7 @@ pub(super) fn parts<L: Level>(
     let mut out = Vec::new();
     let mut taken: BTreeSet<String> = BTreeSet::new();
     for named in &table.egress.virtual_services {
-        let Some(routes) = table.row(named) else { continue };
+        let Some(routes) = table.head(named) else { continue };
         if (table.port != 80 && !table.concerns(routes)) || !http::any(&context, routes) {
             continue;
         }
@@ -205,7 +209,7 @@ pub(super) fn parts<L: Level>(
 /// With Gateway API semantics a route applies to callers or services of its own namespace only; `None` for no service.
 fn visible<'a, L: Level>(
     table: &Table<'_, L>,
-    routes: &VirtualService,
+    routes: &Head,
     services: Vec<&'a Service>,
 ) -> Option<Vec<&'a Service>> {
     if &*routes.semantics != "gateway" {
@@ -229,9 +233,9 @@ pub(super) fn part<L: Level>(
             Some(service) => of_service(&table, service),
             None => Vec::new(),
         },
-        PartSource::VirtualService(name) => match table.row(name) {
-            Some(routes) => of_virtual_service(&table, routes),
-            None => Vec::new(),
+        PartSource::VirtualService(name) => match (table.head(name), table.row(name)) {
+            (Some(head), Some(routes)) => of_virtual_service(&table, head, routes),
+            _ => Vec::new(),
         },
     }
 }
@@ -253,7 +257,7 @@ fn of_service<L: Level>(table: &Table<'_, L>, service: &Service) -> Vec<PartHost
     table.ports(service).into_iter().map(build).collect()
 }
 
-fn of_virtual_service<L: Level>(table: &Table<'_, L>, routes: &VirtualService) -> Vec<PartHost> {
+fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &VirtualService) -> Vec<PartHost> {
     let gateways = ["mesh".to_owned()];
     let lookup = |h: &str| table.services.get(h).copied();
     let context = table.context(&gateways, &lookup);
@@ -261,7 +265,7 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, routes: &VirtualService) -
     if built.is_empty() {
         return Vec::new();
     }
-    let (hosts, services) = table.split(routes);
+    let (hosts, services) = table.split(head);
     let mut ports: BTreeMap<u32, Vec<&Service>> = BTreeMap::new();
     for service in services {
         for port in table.ports(service) {
@@ -364,7 +368,7 @@ pub(super) fn assemble<L: Level>(
     }
     if !sniffed {
         let mesh = &crate::settings(r, world).mesh;
-        let all = catch_all(scope, headers::counts_attempts(proxy, mesh), headers::forwards_host(proxy, mesh));
+        let all = catch_all(proxy, mesh, scope);
         chunks.push(chunk(framed(&all.encode_to_vec())));
     }
     BuiltRoute { route: Resource::from_parts(name.clone(), chunks), virtual_hosts }
@@ -430,7 +434,8 @@ fn framed(host: &[u8]) -> Bytes {
 }
 
 /// Where requests to unknown hosts go (as `buildCatchAllVirtualHost`).
-fn catch_all(scope: &Scope, attempts: bool, forwards_host: bool) -> VirtualHost {
+pub(crate) fn catch_all(proxy: &Proxy, mesh: &MeshConfig, scope: &Scope) -> VirtualHost {
+    let (attempts, forwards_host) = (headers::counts_attempts(proxy, mesh), headers::forwards_host(proxy, mesh));
     let (name, cluster) = match (scope.outbound_policy, &scope.egress_proxy) {
         (Policy::AllowAnyDynamicDns, _) => ("allow_any_dynamic_dns", Some("AllowAnyDynamicDNSCluster".to_owned())),
         (Policy::AllowAny, Some(proxy)) => ("allow_any", Some(http::cluster_of(proxy, None, 0))),

@@ -9,9 +9,9 @@ use config::mesh::OutboundTrafficPolicyMode as MeshMode;
 use config::networking::{IstioEgressListener, Mode, Sidecar};
 use config::protocol::Protocol;
 use mesh::World;
-use mesh::routes::VirtualService;
+use mesh::routes::Head;
 use mesh::services::{Registry, Service};
-use mesh::world::{ServicesNamed, ServicesSeen, Seen, SidecarsOf, VirtualServicesSeen};
+use mesh::world::{ServicesNamed, ServicesSeen, Seen, SidecarsOf, HeadsSeen};
 use tables::{Level, Reads};
 
 use super::{Egress, Named, Scope, ScopedService};
@@ -100,7 +100,7 @@ pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> Sco
     Scope { sidecar: proxy.sidecar.clone(), egress, services: union.list(), outbound_policy, egress_proxy }
 }
 
-fn names(rows: &[&Arc<VirtualService>]) -> Vec<Named> {
+fn names(rows: &[&Arc<Head>]) -> Vec<Named> {
     rows.iter().map(|v| (v.namespace.clone(), v.name.clone())).collect()
 }
 
@@ -132,11 +132,11 @@ impl<'a, L: Level> Visible<'a, L> {
     }
 
     /// Virtual services of the mesh gateway: own, exported here, public; each oldest first.
-    fn virtual_services(&self) -> Vec<&'a Arc<VirtualService>> {
+    fn virtual_services(&self) -> Vec<&'a Arc<Head>> {
         let of = |seen: Seen| {
             let bucket = (Arc::from("mesh"), seen);
             let mut rows: Vec<_> =
-                self.world.virtual_services.bucket::<VirtualServicesSeen, L>(self.r, &bucket).map(|(_, v)| v).collect();
+                self.world.route_heads.bucket::<HeadsSeen, L>(self.r, &bucket).map(|(_, v)| v).collect();
             rows.sort_by(|a, b| (a.created, &a.name, &a.namespace).cmp(&(b.created, &b.name, &b.namespace)));
             rows
         };
@@ -260,8 +260,8 @@ impl Hosts {
     }
 
     /// As `SelectVirtualServices`.
-    fn virtual_services<'a>(&self, all: &[&'a Arc<VirtualService>], own: &Arc<str>) -> Vec<&'a Arc<VirtualService>> {
-        let mut out: Vec<&Arc<VirtualService>> = Vec::new();
+    fn virtual_services<'a>(&self, all: &[&'a Arc<Head>], own: &Arc<str>) -> Vec<&'a Arc<Head>> {
+        let mut out: Vec<&Arc<Head>> = Vec::new();
         for first in [true, false] {
             for routes in all {
                 let gateway = !routes.semantics.is_empty();
@@ -285,24 +285,11 @@ impl Hosts {
 }
 
 /// Destination hosts with their ports (0 = any), of the routes that apply from a namespace.
-fn destinations(routes: &VirtualService, namespace: &str) -> BTreeMap<String, BTreeSet<u32>> {
+fn destinations(routes: &Head, namespace: &str) -> BTreeMap<String, BTreeSet<u32>> {
     let mut out: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
-    let mut add = |d: Option<&config::networking::Destination>| {
-        if let Some(d) = d {
-            out.entry(d.host.clone()).or_default().insert(d.port.as_ref().map_or(0, |p| p.number));
-        }
-    };
-    for route in &routes.http {
-        let mut named = route.r#match.iter().filter(|m| !m.source_namespace.is_empty()).peekable();
-        if named.peek().is_some() && !named.any(|m| m.source_namespace == namespace) {
-            continue;
-        }
-        route.route.iter().for_each(|d| add(d.destination.as_ref()));
-        add(route.mirror.as_ref());
-        route.mirrors.iter().for_each(|m| add(m.destination.as_ref()));
+    for lead in routes.destinations.iter().filter(|l| l.from.is_empty() || l.from.contains(namespace)) {
+        out.entry(lead.host.to_string()).or_default().insert(lead.port);
     }
-    routes.tcp.iter().flat_map(|t| &t.route).for_each(|d| add(d.destination.as_ref()));
-    routes.tls.iter().flat_map(|t| &t.route).for_each(|d| add(d.destination.as_ref()));
     out
 }
 

@@ -41,6 +41,11 @@ fn parse(resource: &str, own: &Arc<str>) -> Option<Reference> {
     Some(Reference { config_map: true, namespace: namespace.into(), name: name.to_owned() })
 }
 
+/// The namespace that a resource name leads to, for a proxy of namespace `own`; `None` for other names.
+pub(crate) fn namespace_of(resource: &str, own: &Arc<str>) -> Option<Arc<str>> {
+    parse(resource, own).map(|r| r.namespace)
+}
+
 /// The secret of this name for a proxy, if it may have it: secrets of its own namespace and CA bundles in ConfigMaps.
 /// References across namespaces need a grant, which only Gateway API gives.
 pub fn resource<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, name: &str) -> Option<Resource> {

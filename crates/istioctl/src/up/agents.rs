@@ -65,6 +65,9 @@ impl Agent<'_> {
         set("ENVOY_STATUS_PORT", HEALTH.to_string());
         set("ENVOY_PROMETHEUS_PORT", METRICS.to_string());
         set(BIND, self.address.to_string());
+        if plan.stock {
+            set("ISTIO_AGENT_ENVOY_BUILD", "stock".to_owned());
+        }
         if self.role == "sidecar" {
             set("ISTIO_META_INTERCEPTION_MODE", "NONE".to_owned());
         }

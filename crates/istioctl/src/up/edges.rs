@@ -139,7 +139,7 @@ impl Edges {
             sides[usize::from(*at_destination)] = Some(counts);
         }
         let mut totals = BTreeMap::new();
-        self.current = pairs
+        let seen: Vec<Edge> = pairs
             .into_iter()
             .map(|(pair, [source, destination])| {
                 let total = total(source).max(total(destination));
@@ -152,6 +152,15 @@ impl Edges {
                 edge(pair, source, destination, rate)
             })
             .collect();
+        // Envoy drops idle series; what was seen stays seen
+        let is_idle =
+            |old: &Edge| !seen.iter().any(|e| e.source == old.source && e.destination == old.destination);
+        let idle =
+            self.current.iter().filter(|old| is_idle(old)).map(|old| Edge { rate: 0.0, ..old.clone() });
+        let mut all: Vec<Edge> = idle.collect();
+        all.extend(seen);
+        all.sort_by(|a, b| (&a.source, &a.destination).cmp(&(&b.source, &b.destination)));
+        self.current = all;
         self.last = Some((now, totals));
     }
 }

@@ -47,6 +47,11 @@ fn milliseconds(ms: f64) -> String {
     if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
 }
 
+/// A proxy's id out of a node's: `sidecar~address~name.namespace~domain`.
+fn short_proxy(proxy: &str) -> &str {
+    proxy.split('~').nth(2).unwrap_or(proxy)
+}
+
 /// The lines for a batch of events: changes and refusals one each, acknowledgements summed up per type.
 #[must_use]
 pub fn tell(events: &[Event]) -> Vec<String> {
@@ -59,20 +64,25 @@ pub fn tell(events: &[Event]) -> Vec<String> {
                     place if place.is_empty() => String::new(),
                     place => format!(" ({place})"),
                 };
+                if event.message.starts_with("warning: ") {
+                    lines.push(format!("{} {}: {}", place(event), event.object, event.message));
+                    continue;
+                }
                 let what = if event.message.is_empty() { "changed" } else { &event.message };
                 lines.push(format!("{what} {}{from}", event.object));
             }
             "refused" => lines.push(format!("REFUSED {} {}: {}", place(event), event.object, event.message)),
             "nack" => lines.push(format!(
                 "NACK by {} ({}): {}",
-                event.proxy,
+                short_proxy(&event.proxy),
                 crate::proxy_status::short(&event.kind_of_resource),
                 event.message
             )),
             "ack" => {
                 let (proxies, slowest) = acks.entry(event.kind_of_resource.as_str()).or_default();
-                if !proxies.contains(&event.proxy.as_str()) {
-                    proxies.push(&event.proxy);
+                let proxy = short_proxy(&event.proxy);
+                if !proxies.contains(&proxy) {
+                    proxies.push(proxy);
                 }
                 *slowest = slowest.max(event.ms);
             }

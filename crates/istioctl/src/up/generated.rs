@@ -15,6 +15,10 @@ use super::folder::{Folder, contains, string_map};
 pub const MARK: &str = "meltemi.dev/generated";
 /// Label that tells one process from the replicas of the same version.
 pub const INSTANCE: &str = "meltemi.dev/instance";
+/// Label that says whether callers may use the mesh's own TLS.
+const TLS_MODE: &str = "security.istio.io/tlsMode";
+/// A policy under which an HTTP proxy that is called by its own address calls itself without end.
+pub const LOOPING_POLICY: &str = "ALLOW_ANY_DYNAMIC_DNS";
 /// Where the mesh's own things are.
 pub const ROOT_NAMESPACE: &str = "istio-system";
 /// The gateway's name, as charts and Gateways' selectors know it.
@@ -35,10 +39,11 @@ pub struct Member<'a> {
     pub place: &'a Place,
 }
 
-/// The labels of the running process: the workload's, and the one that singles it out.
+/// The labels of the running process: the workload's, the one that singles it out, and that its proxy speaks mutual TLS.
 #[must_use]
 pub fn labels(member: &Member) -> BTreeMap<String, String> {
     let mut labels = member.labels.clone();
+    labels.insert(TLS_MODE.to_owned(), "istio".to_owned());
     labels.insert(INSTANCE.to_owned(), member.name.to_owned());
     labels
 }
@@ -46,8 +51,9 @@ pub fn labels(member: &Member) -> BTreeMap<String, String> {
 fn metadata(name: &str, namespace: &str) -> Value {
     json!({
         "name": name, "namespace": namespace,
-        // the oldest Sidecar wins where several match: this one already holds what the user's says
-        "creationTimestamp": "1970-01-01T00:00:01Z",
+        // the oldest Sidecar wins where several match, and one without a time is of 1970: this one, which already
+        // holds what the user's says, must be older than all
+        "creationTimestamp": "1900-01-01T00:00:00Z",
         "labels": {MARK: "true"}, "annotations": {MARK: "true"},
     })
 }
@@ -111,7 +117,8 @@ pub fn sidecar(member: &Member, users: Option<&Value>) -> Value {
         spec["ingress"] = Value::Array(ingress);
     }
     for field in ["outboundTrafficPolicy", "inboundConnectionPool"] {
-        if let Some(value) = users.and_then(|sidecar| sidecar["spec"].get(field)) {
+        let value = users.and_then(|sidecar| sidecar["spec"].get(field));
+        if let Some(value) = value.filter(|value| value["mode"] != LOOPING_POLICY) {
             spec[field] = value.clone();
         }
     }
@@ -175,10 +182,12 @@ pub fn gateway(address: Ipv4Addr, http: u16, https: u16) -> Vec<Value> {
         ],
     });
     let service = object("v1", "Service", metadata(GATEWAY, ROOT_NAMESPACE), service);
+    let mut entry_labels = gateway_labels();
+    entry_labels.insert(TLS_MODE.to_owned(), "disabled".to_owned());
     let entry = json!({
         "address": address.to_string(),
         "serviceAccount": GATEWAY,
-        "labels": gateway_labels(),
+        "labels": entry_labels,
     });
     vec![service, object("networking.istio.io/v1", "WorkloadEntry", metadata(GATEWAY, ROOT_NAMESPACE), entry)]
 }
@@ -186,7 +195,7 @@ pub fn gateway(address: Ipv4Addr, http: u16, https: u16) -> Vec<Value> {
 /// The gateway's labels.
 #[must_use]
 pub fn gateway_labels() -> BTreeMap<String, String> {
-    [("app", GATEWAY), ("istio", "ingressgateway"), ("security.istio.io/tlsMode", "disabled")]
+    [("app", GATEWAY), ("istio", "ingressgateway")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
 }

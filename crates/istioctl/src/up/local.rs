@@ -21,7 +21,7 @@ use super::paths::Paths;
 use super::record::{Process, Record};
 
 /// How the control plane goes by in `proxy-status`.
-const ISTIOD: &str = "istiod-local";
+pub(super) const ISTIOD: &str = "istiod-local";
 
 /// How programs find services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,8 @@ pub struct Plan {
     pub binaries: PathBuf,
     /// The Envoy binary.
     pub envoy: PathBuf,
+    /// Whether it is known to be a stock Envoy.
+    pub stock: bool,
     /// Names or a proxy variable.
     pub names: Names,
     /// The control plane's and the gateway's ports.
@@ -127,6 +129,14 @@ impl Local {
     /// # Errors
     /// If a port is taken or a file cannot be written.
     pub fn settle(plan: Plan, allocator: Allocator) -> anyhow::Result<Self> {
+        let mode = plan.file.mesh_config.as_ref().map(|mesh| &mesh["outboundTrafficPolicy"]["mode"]);
+        if mode.is_some_and(|mode| mode == generated::LOOPING_POLICY) {
+            anyhow::bail!(
+                "mesh.yaml: outboundTrafficPolicy {} cannot be used on one machine: a proxy called by its own address \
+                 would call itself without end; use ALLOW_ANY or REGISTRY_ONLY",
+                generated::LOOPING_POLICY
+            );
+        }
         let trust_domain = plan.file.mesh_config.as_ref().and_then(|mesh| mesh["trustDomain"].as_str());
         let trust_domain = trust_domain.unwrap_or("cluster.local").to_owned();
         let credentials = Credentials::make(&plan.paths.run.join("cacerts"), &trust_domain)?;
@@ -301,3 +311,6 @@ impl Local {
         record.write(&self.plan.paths)
     }
 }
+
+#[cfg(test)]
+mod tests;

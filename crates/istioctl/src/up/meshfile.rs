@@ -1,6 +1,8 @@
 //! mesh.yaml: which local commands are which workloads.
 //!
 //! ```yaml
+//! apiVersion: meltemi.dev/v1                # so that the control plane knows that this document is not for it
+//! kind: Mesh
 //! traffic: {path: /productpage, rate: 5}   # optional: requests per second through the gateway
 //! meshConfig: {}                            # optional: Istio's MeshConfig
 //! workloads:
@@ -29,9 +31,9 @@ pub const NAME: &str = "mesh.yaml";
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct MeshFile {
-    /// Accepted so that the file may look like an object; meaningless.
+    /// `meltemi.dev/v1`.
     pub api_version: Option<String>,
-    /// As `apiVersion`.
+    /// `Mesh`.
     pub kind: Option<String>,
     /// Traffic through the gateway.
     pub traffic: Traffic,
@@ -97,6 +99,20 @@ impl CommandLine {
             Self::Words(words) => words.clone(),
             Self::Line(line) => ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
         }
+    }
+}
+
+impl MeshFile {
+    /// What the file lacks to be passed over by the control plane, which reads the same folder.
+    #[must_use]
+    pub fn complaint(&self) -> Option<&'static str> {
+        let headed =
+            self.api_version.as_deref() == Some("meltemi.dev/v1") && self.kind.as_deref() == Some("Mesh");
+        let empty = self.workloads.is_empty() && self.mesh_config.is_none();
+        (!headed && !empty).then_some(
+            "mesh.yaml: let it begin with `apiVersion: meltemi.dev/v1` and `kind: Mesh`, or the control plane will \
+             report it as no object of its own",
+        )
     }
 }
 

@@ -25,7 +25,7 @@ const EDGES_WITHIN: Duration = Duration::from_secs(8);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Face {
     /// The live view.
-    Screen(usize),
+    Screen,
     /// A line per event.
     Lines,
 }
@@ -67,12 +67,11 @@ pub(super) async fn serve(
 
     let json = args.output == UpFormat::Json;
     let on_screen = !json && !args.foreground_child && std::io::stdout().is_terminal();
-    let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(160);
     let mut serving = Serving {
         fingerprint: folder::fingerprint(&local.plan.folder_path),
         local,
         stages,
-        face: if on_screen { Face::Screen(width) } else { Face::Lines },
+        face: if on_screen { Face::Screen } else { Face::Lines },
         edges: Edges::default(),
         events: VecDeque::new(),
         announced: false,
@@ -218,10 +217,9 @@ impl Serving<'_> {
     }
 
     fn draw(&self) {
-        if let Face::Screen(width) = self.face
-            && self.announced
-        {
-            let screen = view::screen(&self.local.document(), &self.events, width, jiff::Timestamp::now());
+        if self.face == Face::Screen && self.announced {
+            let size = terminal_size::terminal_size().map_or((160, 50), |(w, h)| (w.0.into(), h.0.into()));
+            let screen = view::screen(&self.local.document(), &self.events, size, jiff::Timestamp::now());
             let mut out = std::io::stdout().lock();
             let _ = out.write_all(screen.as_bytes());
             let _ = out.flush();

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 
 use super::allocate::Allocator;
 use super::children::Starter;
-use super::local::{Local, Names, Plan, Ports};
+use super::local::{ISTIOD, Local, Names, Plan, Ports};
 use super::paths::Paths;
 use super::record::{self, Record};
 use super::stages::Stages;
@@ -84,6 +84,8 @@ fn plan(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Result<(Plan, 
         envoy::find_or_install(&places, &mut |line| stages.say(line)).map_err(|e| anyhow::anyhow!("{e}"))?;
     // agents run in directories of their own
     let binary = envoy.path.canonicalize().unwrap_or(envoy.path);
+    // what this product installed is a stock Envoy; of another one each agent must find out, which takes it seconds
+    let stock = places.cache.canonicalize().is_ok_and(|cache| binary.starts_with(cache));
     stages.done("envoy", format!("{} {}", envoy.version, binary.display()));
     let folder_path = match &args.folder {
         Some(folder) => folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?,
@@ -93,6 +95,9 @@ fn plan(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Result<(Plan, 
         bail!("{} is not a folder", folder_path.display());
     }
     let mut file = meshfile::read(&folder_path)?;
+    if let Some(complaint) = file.complaint() {
+        stages.say(&format!("! {complaint}"));
+    }
     if let Some(rate) = args.traffic {
         file.traffic.rate = rate;
     }
@@ -110,8 +115,17 @@ fn plan(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Result<(Plan, 
         gateway_tls: allocator.port(18443, "the gateway")?,
     };
     let starter = Starter { own, instance, logs: paths.logs() };
-    let plan =
-        Plan { paths: paths.clone(), folder_path, file, starter, binaries, envoy: binary, names, ports };
+    let plan = Plan {
+        paths: paths.clone(),
+        folder_path,
+        file,
+        starter,
+        binaries,
+        envoy: binary,
+        stock,
+        names,
+        ports,
+    };
     Ok((plan, allocator))
 }
 
@@ -139,7 +153,7 @@ async fn start_processes(local: &mut Local, deadline: Instant, stages: &mut Stag
     local.start_control_plane()?;
     local.remember()?;
     let url = local.control_plane_ready_url();
-    wait_for(local, deadline, "the control plane", VecDeque::from([url]), &fetcher).await?;
+    wait_for(local, deadline, VecDeque::from([(ISTIOD.to_owned(), url)]), &fetcher).await?;
     let ports = local.plan.ports;
     stages.done("control plane", format!("xds 127.0.0.1:{}  debug {}", ports.xds, local.debug_url()));
 
@@ -159,9 +173,10 @@ async fn start_processes(local: &mut Local, deadline: Instant, stages: &mut Stag
         format!("{started} of {} workloads (logs in {})", ids.len(), local.plan.paths.logs().display()),
     );
 
-    let urls =
-        local.proxies().map(|proxy| proxy.metrics.replace("/stats/prometheus", "/healthz/ready")).collect();
-    wait_for(local, deadline, "a proxy", urls, &fetcher).await?;
+    let ready = |url: &str| url.replace("/stats/prometheus", "/healthz/ready");
+    let proxies =
+        local.proxies().map(|proxy| (format!("proxy-{}", proxy.id), ready(&proxy.metrics))).collect();
+    wait_for(local, deadline, proxies, &fetcher).await?;
     local.proxies_mut().for_each(|proxy| proxy.ready = true);
     let names =
         if local.plan.names == Names::Hosts { "names by private /etc/hosts" } else { "names by http_proxy" };
@@ -171,18 +186,23 @@ async fn start_processes(local: &mut Local, deadline: Instant, stages: &mut Stag
     Ok(())
 }
 
-/// Waits until every URL has answered 200 once.
+/// Waits until every URL has answered 200 once; each stands with the name of the process behind it.
 async fn wait_for(
     local: &mut Local,
     deadline: Instant,
-    what: &str,
-    mut urls: VecDeque<String>,
+    mut left: VecDeque<(String, String)>,
     fetcher: &Fetcher,
 ) -> anyhow::Result<()> {
-    while let Some(url) = urls.pop_front() {
+    while let Some((name, url)) = left.pop_front() {
         let Err(error) = fetcher.get(&url).await else { continue };
-        check(local, deadline, || format!("{what} is not ready: {error}"))?;
-        urls.push_back(url);
+        let log = local.plan.paths.logs().join(format!("{name}.log"));
+        check(local, deadline, || {
+            format!(
+                "{name} is not ready: {error}\nthe end of its output:\n{}",
+                super::children::tail(&log, 8)
+            )
+        })?;
+        left.push_back((name, url));
         tokio::time::sleep(AGAIN).await;
     }
     Ok(())

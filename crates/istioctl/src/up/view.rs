@@ -16,12 +16,17 @@ const HOME: &str = "\x1b[H";
 const TO_END_OF_LINE: &str = "\x1b[K";
 const TO_END_OF_SCREEN: &str = "\x1b[J";
 
-/// The whole screen; lines are cut at `width`.
+/// The whole screen, cut to (columns, rows).
 #[must_use]
-pub fn screen(document: &Document, events: &VecDeque<String>, width: usize, now: jiff::Timestamp) -> String {
+pub fn screen(
+    document: &Document,
+    events: &VecDeque<String>,
+    (columns, rows): (usize, usize),
+    now: jiff::Timestamp,
+) -> String {
     let mut out = HOME.to_owned();
-    for line in text(document, events, now).lines() {
-        out.extend(line.chars().take(width));
+    for line in text(document, events, now).lines().take(rows.saturating_sub(1)) {
+        out.extend(line.chars().take(columns));
         out.push_str(TO_END_OF_LINE);
         out.push_str("\r\n");
     }

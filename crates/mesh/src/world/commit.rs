@@ -15,7 +15,7 @@ use crate::inputs::*;
 use crate::key::ObjectKey;
 use crate::networks;
 use crate::policies::{extension, policy};
-use crate::routes::resolve;
+use crate::routes::{self, resolve};
 use crate::rules::merge as rules;
 use crate::services::{claims, merge};
 use crate::settings::{self, Settings};
@@ -59,6 +59,8 @@ struct Stages {
     accounts: Derived<ServiceEndpoints, ServiceAccounts>,
     networks: Derived<SettingsFact, Networks>,
     virtual_services: Derived<VirtualServiceFacts, VirtualServices>,
+    route_heads: Derived<VirtualServices, RouteHeads>,
+    layer4_routes: Derived<VirtualServices, Layer4Routes>,
     rule_claims: Derived<DestinationRuleFacts, RuleClaims>,
     rules: Grouped<RuleClaimsOn, Rules>,
     sidecars: Derived<SidecarFacts, Sidecars>,
@@ -95,6 +97,8 @@ impl Stages {
             endpoints: Derived::new(Table::new().indexed::<EndpointsAt>()),
             accounts: Derived::default(),
             networks: Derived::default(),
+            route_heads: Derived::new(Table::new().indexed::<HeadsSeen>()),
+            layer4_routes: Derived::default(),
             virtual_services: Derived::new(
                 Table::new().indexed::<VirtualServicesSeen>().indexed::<RoutesAskingLabels>(),
             ),
@@ -151,6 +155,11 @@ impl Stages {
         self.virtual_services.advance(c, &facts.virtual_services, |r, key, fact| {
             resolve::root(r, ground, &facts.virtual_services, key, fact)
         });
+        self.route_heads
+            .advance(c, &self.virtual_services, |_, key, routes| vec![(key.clone(), routes::head(routes))]);
+        self.layer4_routes.advance(c, &self.virtual_services, |_, key, row| {
+            routes::layer4(row).map(|half| (key.clone(), half)).into_iter().collect()
+        });
         self.rule_claims
             .advance(c, &facts.destination_rules, |r, key, fact| rules::claim(r, ground, key, fact));
         self.rules
@@ -187,6 +196,8 @@ impl Stages {
             accounts: self.accounts.table().clone(),
             networks: self.networks.table().clone(),
             virtual_services: self.virtual_services.table().clone(),
+            route_heads: self.route_heads.table().clone(),
+            layer4_routes: self.layer4_routes.table().clone(),
             rules: self.rules.table().clone(),
             sidecars: self.sidecars.table().clone(),
             gateways: self.gateways.table().clone(),

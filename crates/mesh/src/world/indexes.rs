@@ -100,6 +100,10 @@ indexes! {
     VirtualServicesSeen on VirtualServices, (Arc<str>, Seen), |_k, v, put| for g in &v.gateways {
         seen(&v.export_to, &v.namespace, &mut |s| put((g.clone(), s)));
     };
+    /// The same of their heads.
+    HeadsSeen on RouteHeads, (Arc<str>, Seen), |_k, v, put| for g in &v.gateways {
+        seen(&v.export_to, &v.namespace, &mut |s| put((g.clone(), s)));
+    };
     /// Rules before merging, by (namespace, host).
     RuleClaimsOn on RuleClaims, (Arc<str>, Host), |k, r, put| put((k.0.clone(), Host::from(r.rule.host.as_str())));
     /// Hosts of a namespace that have rules.

@@ -12,7 +12,7 @@ use crate::inputs::ClaimKey;
 use crate::key::{ServiceKey, WorkloadKey};
 use crate::networks::NetworkGateways;
 use crate::policies::{AccessPolicy, Extension, Patch, PeerPolicy, Policy, RequestPolicy, TelemetryPolicy};
-use crate::routes::VirtualService;
+use crate::routes::{Head, Layer4, VirtualService};
 use crate::rules::{HostRules, Rule};
 use crate::services::{Claim, Service};
 use crate::settings::Namespace;
@@ -50,6 +50,10 @@ deduced! {
     Networks = 150, Arc<str> => NetworkGateways;
     /// Root virtual services, delegates merged.
     VirtualServices = 160, Named => VirtualService;
+    /// What of each virtual service decides who is concerned.
+    RouteHeads = 161, Named => Head;
+    /// TLS and TCP routes, of those that have any.
+    Layer4Routes = 162, Named => Layer4;
     /// Destination rules before merging, one per object.
     RuleClaims = 170, Named => Rule;
     /// Destination rules by (namespace, host).

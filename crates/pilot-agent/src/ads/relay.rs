@@ -14,8 +14,8 @@ use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::{Request, Status, Streaming};
-use xds::client::relay::{Handler, Responses, Service, open};
 use xds::Variant;
+use xds::client::relay::{Handler, Responses, Service, open};
 
 use super::session::{Down, Up};
 use super::wire::{NAME_TABLE, PROXY_CONFIG};
@@ -122,7 +122,8 @@ impl Relay {
         &self,
         socket: &Path,
         mode: u32,
-    ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<>, process::listen::Error> {
+    ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<>, process::listen::Error>
+    {
         let listener = process::listen::unix(socket, mode)?;
         Ok(Server::builder()
             .initial_stream_window_size(1 << 20)
@@ -188,11 +189,7 @@ impl Relay {
 }
 
 impl Handler for Relay {
-    async fn open(
-        &self,
-        variant: Variant,
-        request: Request<Streaming<Bytes>>,
-    ) -> Result<Responses, Status> {
+    async fn open(&self, variant: Variant, request: Request<Streaming<Bytes>>) -> Result<Responses, Status> {
         self.join(variant, request.into_inner()).await
     }
 }

@@ -171,7 +171,12 @@ impl Down {
                 (response.type_url, response.system_version_info, response.nonce, first)
             }),
             Variant::Sotw => DiscoveryResponse::decode(message.clone()).map(|response| {
-                (response.type_url, response.version_info, response.nonce, response.resources.into_iter().next())
+                (
+                    response.type_url,
+                    response.version_info,
+                    response.nonce,
+                    response.resources.into_iter().next(),
+                )
             }),
         };
         let (type_url, version, nonce, resource) = match decoded {

@@ -41,7 +41,17 @@ fn other_node_types_are_refused() {
 #[test]
 fn envoys_own_arguments_reach_the_launcher() {
     let cli = Cli::try_parse_from([
-        "pilot-agent", "launch-envoy", "--parent", "1", "--binary", "/envoy", "--", "-c", "x", "--concurrency", "2",
+        "pilot-agent",
+        "launch-envoy",
+        "--parent",
+        "1",
+        "--binary",
+        "/envoy",
+        "--",
+        "-c",
+        "x",
+        "--concurrency",
+        "2",
     ])
     .unwrap();
     let Command::LaunchEnvoy(args) = cli.command else { panic!("not launch") };

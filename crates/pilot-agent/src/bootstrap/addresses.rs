@@ -41,8 +41,9 @@ impl Addresses {
         if !dual_stack {
             return single(V4, "V4_ONLY");
         }
-        let first_is_v6 =
-            parsed(instance_ips).next().is_some_and(|ip| matches!(ip, IpAddr::V6(ip) if !ip.is_unicast_link_local()));
+        let first_is_v6 = parsed(instance_ips)
+            .next()
+            .is_some_and(|ip| matches!(ip, IpAddr::V6(ip) if !ip.is_unicast_link_local()));
         let (first, second) = if first_is_v6 { (V6, V4) } else { (V4, V6) };
         Self { second: Some((second.0.to_owned(), second.1.to_owned())), ..single(first, "ALL") }
     }

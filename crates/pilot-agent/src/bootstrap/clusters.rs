@@ -27,9 +27,10 @@ pub(super) fn all(config: &Config) -> Result<Vec<Value>, BootstrapError> {
     if let Some(tracer) = Tracer::of(config) {
         out.push(tracer.cluster(config)?);
     }
-    for (field, name) in
-        [("envoyMetricsService", "envoy_metrics_service"), ("envoyAccessLogService", "envoy_accesslog_service")]
-    {
+    for (field, name) in [
+        ("envoyMetricsService", "envoy_metrics_service"),
+        ("envoyAccessLogService", "envoy_accesslog_service"),
+    ] {
         let Some(service) = proxy.get(field) else { continue };
         if service.get("address").and_then(Value::as_str).is_some_and(|address| !address.is_empty()) {
             out.push(collector(config, service, field, name)?);

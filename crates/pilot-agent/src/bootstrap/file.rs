@@ -22,7 +22,9 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// A custom bootstrap needs Go's template engine, which is not here.
-    #[error("{0}: custom bootstraps are taken as they are; this one contains template actions ({{{{ ... }}}})")]
+    #[error(
+        "{0}: custom bootstraps are taken as they are; this one contains template actions ({{{{ ... }}}})"
+    )]
     Template(PathBuf),
     /// The override is neither YAML nor JSON.
     #[error("{path}: {reason}")]

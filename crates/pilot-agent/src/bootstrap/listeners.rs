@@ -78,7 +78,8 @@ fn connection_manager(stat_prefix: &str, routes: &Value, http_filters: &[Value])
 
 fn metrics(config: &Config) -> Value {
     let node = &config.node;
-    let local_only = node.proxy_config.entry("proxyMetadata", "METRICS_LOCALHOST_ACCESS_ONLY") == Some("true");
+    let local_only =
+        node.proxy_config.entry("proxyMetadata", "METRICS_LOCALHOST_ACCESS_ONLY") == Some("true");
     let port = node.port("ENVOY_PROMETHEUS_PORT");
     let addresses = &config.addresses;
     let address = if local_only { &addresses.localhost } else { &addresses.wildcard };
@@ -91,7 +92,8 @@ fn metrics(config: &Config) -> Value {
     // Compression is on unless ProxyConfig says no.
     if node.proxy_config.get("statsCompression").and_then(Value::as_bool).unwrap_or(true) {
         filters.extend(
-            [("brotli", "Brotli"), ("zstd", "Zstd"), ("gzip", "Gzip")].map(|(name, kind)| compressor(name, kind)),
+            [("brotli", "Brotli"), ("zstd", "Zstd"), ("gzip", "Gzip")]
+                .map(|(name, kind)| compressor(name, kind)),
         );
     }
     filters.push(router());

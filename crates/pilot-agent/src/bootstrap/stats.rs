@@ -40,10 +40,7 @@ pub(super) fn config(config: &Config) -> Value {
 fn tags(node: &Node) -> Vec<Value> {
     let fixed_first: [(&str, &str); 9] = [
         ("cluster_name", r"^cluster(\.(.+);)"),
-        (
-            "http_conn_manager_prefix",
-            r"^http\.(((?:[_.[:digit:]\w]*|[_\[\]aAbBcCdDeEfF[:digit:]\w\:]*));\.)",
-        ),
+        ("http_conn_manager_prefix", r"^http\.(((?:[_.[:digit:]\w]*|[_\[\]aAbBcCdDeEfF[:digit:]\w\:]*));\.)"),
         ("thread_name", r"^server(\.(.+))\.watchdog"),
         ("tcp_prefix", r"^tcp\.((.*?)\.)\w+?$"),
         ("response_code", r"_rq(_(\d{3}))$"),

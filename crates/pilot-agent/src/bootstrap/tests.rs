@@ -42,8 +42,8 @@ fn cluster<'a>(bootstrap: &'a Value, name: &str) -> Option<&'a Value> {
 fn envoy_finds_the_agent_over_its_sockets() {
     let bootstrap = render(&config(&[], "")).unwrap();
     let pipe = |name| {
-        &cluster(&bootstrap, name).unwrap()["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
-            ["pipe"]["path"]
+        &cluster(&bootstrap, name).unwrap()["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+            ["address"]["pipe"]["path"]
     };
     assert_eq!(pipe("xds-grpc"), "./etc/istio/proxy/XDS");
     assert_eq!(pipe("sds-grpc"), "./var/run/secrets/workload-spiffe-uds/socket");
@@ -76,8 +76,8 @@ fn a_stock_envoy_gets_what_its_metrics_need_and_nothing_of_istio() {
     assert!(!stock.to_string().contains("istio.workload.BootstrapExtension"));
     assert_eq!(stock["stats_eviction_interval"], "15s"); // a multiple of the flush interval, 5 s
     assert_eq!(stock["stats_config"]["histogram_bucket_settings"][0]["match"]["prefix"], "istiocustom");
-    let route = &stock["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]
-        ["virtual_hosts"][0]["routes"][0]["route"];
+    let route = &stock["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+        ["route_config"]["virtual_hosts"][0]["routes"][0]["route"];
     assert_eq!(route, &json!({ "cluster": "agent", "prefix_rewrite": "/stats/envoy" }));
 }
 

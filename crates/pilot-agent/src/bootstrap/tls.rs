@@ -6,7 +6,12 @@ use crate::node::Node;
 
 /// The transport socket for ClientTLSSettings, as pkg/bootstrap/option/convert.go: tlsContextConvert.
 /// `None` when the settings ask for no TLS.
-pub(super) fn transport_socket(settings: &Value, default_sni: &str, node: &Node, http2: bool) -> Option<Value> {
+pub(super) fn transport_socket(
+    settings: &Value,
+    default_sni: &str,
+    node: &Node,
+    http2: bool,
+) -> Option<Value> {
     let text = |field: &str| settings.get(field).and_then(Value::as_str).unwrap_or_default();
     let or_metadata = |key: &str, field: &str| {
         let told = node.text(key);

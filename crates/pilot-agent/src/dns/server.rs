@@ -128,8 +128,7 @@ impl Resolver {
             return answer::encode(answer::server_failure(&query), limit);
         };
         let name = asked.name().to_lowercase().to_ascii();
-        let found =
-            answer::family_of(asked.query_type()).and_then(|family| lookup.lookup(&name, family));
+        let found = answer::family_of(asked.query_type()).and_then(|family| lookup.lookup(&name, family));
         match found {
             Some(found) => answer::encode(answer::found(&query, &found, self.next_turn()), limit),
             None => self.hand_on(&query, question, transport, limit).await,

@@ -4,8 +4,13 @@ use super::*;
 
 #[test]
 fn a_bad_value_falls_back_to_the_default() {
-    let env =
-        Environment::from_pairs([("PORT", "70000"), ("ON", "yes"), ("TTL", "1 day"), ("EMPTY", ""), ("N", "x")]);
+    let env = Environment::from_pairs([
+        ("PORT", "70000"),
+        ("ON", "yes"),
+        ("TTL", "1 day"),
+        ("EMPTY", ""),
+        ("N", "x"),
+    ]);
     assert_eq!(env.port("PORT", 15021), 15021);
     assert!(env.flag("ON", true));
     assert_eq!(env.duration("TTL", Duration::from_secs(3)), Duration::from_secs(3));

@@ -36,9 +36,8 @@ pub struct LaunchArgs {
 pub fn launch(args: &LaunchArgs) -> std::io::Error {
     if let Some(id) = args.run_as {
         // Before the tie: a change of credentials undoes it.
-        let changed = setgroups(&[])
-            .and_then(|()| setgid(Gid::from_raw(id)))
-            .and_then(|()| setuid(Uid::from_raw(id)));
+        let changed =
+            setgroups(&[]).and_then(|()| setgid(Gid::from_raw(id))).and_then(|()| setuid(Uid::from_raw(id)));
         if let Err(error) = changed {
             return error.into();
         }

@@ -159,11 +159,11 @@ impl Supervisor {
     }
 
     /// Watches until Envoy has ended, by itself or because a signal or an order said so. A second signal ends it at
-    /// once. As pkg/envoy/agent.go: Run.
+    /// once. `ending` is called when the end begins. As pkg/envoy/agent.go: Run.
     ///
     /// # Errors
     /// When the process cannot be waited for.
-    pub async fn run(mut self, mut signals: Signals) -> std::io::Result<Ended> {
+    pub async fn run(mut self, mut signals: Signals, ending: impl FnOnce()) -> std::io::Result<Ended> {
         let orders = self.orders.clone();
         loop {
             tokio::select! {
@@ -179,6 +179,7 @@ impl Supervisor {
                 },
             }
         }
+        ending();
         if self.orders.0.drained.load(Ordering::SeqCst) {
             tracing::info!("Agent already drained, exiting immediately");
             return self.abort("stop").await;
@@ -261,7 +262,9 @@ async fn wait_for_clients(admin: &Admin, policy: &DrainPolicy) {
                 return;
             }
             Ok(None) => {
-                tracing::info!("downstream_cx_active is not available; skipping the check of active connections");
+                tracing::info!(
+                    "downstream_cx_active is not available; skipping the check of active connections"
+                );
                 return;
             }
             Ok(Some(count)) => {

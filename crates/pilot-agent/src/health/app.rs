@@ -134,7 +134,8 @@ impl AppProbes {
                 Ok((StatusCode::OK, Bytes::new()))
             }
             Kind::Grpc { port, service } => {
-                let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("kube-probe");
+                let agent =
+                    headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("kube-probe");
                 grpc_health(&self.target(*port, false), service, agent).await?;
                 Ok((StatusCode::OK, Bytes::new()))
             }

@@ -84,7 +84,11 @@ impl ServerCertVerifier for Anybody {
 ///
 /// # Errors
 /// When nobody answers, or after ten redirections.
-pub async fn http_get(target: &Target, path: &str, headers: &HeaderMap) -> Result<Response<Incoming>, HttpError> {
+pub async fn http_get(
+    target: &Target,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Response<Incoming>, HttpError> {
     let mut path = path.to_owned();
     for _ in 0..=REDIRECTS {
         let mut request = Request::builder().uri(&path).body(Empty::new())?;

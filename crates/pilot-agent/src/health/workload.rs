@@ -143,8 +143,7 @@ impl Check {
     async fn ask(&self) -> Result<(), String> {
         match self {
             Self::Http { target, path, headers } => {
-                let response =
-                    http_get(target, path, headers).await.map_err(|error| error.to_string())?;
+                let response = http_get(target, path, headers).await.map_err(|error| error.to_string())?;
                 match response.status().as_u16() {
                     200..400 => Ok(()),
                     code => Err(format!("status code was not from [200,400), bad code {code}")),

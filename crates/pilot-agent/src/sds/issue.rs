@@ -94,6 +94,9 @@ pub struct IssueOptions {
     pub ttl: Duration,
     /// `ISTIO_META_CERT_SIGNER`; empty is the CA's own.
     pub signer: String,
+    /// What this workload says of itself besides (`WorkloadName`, `WorkloadIP`, `ClusterID`); a CA may use it to choose
+    /// among the workloads of one identity, for the subject that TCP peers see.
+    pub claims: Vec<(&'static str, String)>,
     /// `SECRET_GRACE_PERIOD_RATIO`: the share of the lifetime that is left when the next one is asked for.
     pub grace: f64,
     /// `SECRET_GRACE_PERIOD_RATIO_JITTER`: up to this much more or less, so that a fleet does not ask at once.
@@ -130,9 +133,12 @@ impl Issuer for CaClient {
     async fn sign(&self, csr: String, options: &IssueOptions) -> Result<Vec<String>, IssueError> {
         let channel = self.server.connect().await.map_err(IssueError::Connect)?;
         let mut metadata = Struct::default();
-        if !options.signer.is_empty() {
-            let signer = Value { kind: Some(ValueKind::StringValue(options.signer.clone())) };
-            metadata.fields.insert("CertSigner".to_owned(), signer);
+        let signer = std::iter::once(("CertSigner", &options.signer));
+        for (name, text) in signer.chain(options.claims.iter().map(|(name, text)| (*name, text))) {
+            if !text.is_empty() {
+                let value = Value { kind: Some(ValueKind::StringValue(text.clone())) };
+                metadata.fields.insert(name.to_owned(), value);
+            }
         }
         let mut request = tonic::Request::new(IstioCertificateRequest {
             csr,
@@ -161,8 +167,7 @@ async fn issue(issuer: &impl Issuer, options: &IssueOptions) -> Result<Issued, I
     let [leaf, .., root] = certificates.as_slice() else {
         return Err(IssueError::Answer(format!("{} certificates in the chain", certificates.len())));
     };
-    let parsed =
-        identity::cert::parse_chain(leaf).map_err(|error| IssueError::Answer(error.to_string()))?;
+    let parsed = identity::cert::parse_chain(leaf).map_err(|error| IssueError::Answer(error.to_string()))?;
     let expires = parsed.first().map_or(created, identity::Certificate::not_after);
     let roots = root.clone();
     Ok(Issued { key, chain: joined(&certificates), roots, created, expires })

@@ -46,7 +46,10 @@ impl SdsService {
     /// The secret as Envoy's message, and a version that is that of its bytes.
     fn resource(&self, name: &str) -> Result<(String, Any), SecretError> {
         let inline = |bytes: bytes::Bytes| {
-            Some(DataSource { specifier: Some(Specifier::InlineBytes(bytes.to_vec())), ..DataSource::default() })
+            Some(DataSource {
+                specifier: Some(Specifier::InlineBytes(bytes.to_vec())),
+                ..DataSource::default()
+            })
         };
         let kind = match self.store.get(name)? {
             SecretItem::Certificate { chain, key } => secret::Type::TlsCertificate(TlsCertificate {
@@ -75,7 +78,11 @@ impl SdsService {
     }
 
     /// Those of `names` that are there and differ from what was sent; `sent` is brought up to date.
-    fn fresh(&self, names: &BTreeSet<String>, sent: &mut BTreeMap<String, String>) -> Vec<(String, String, Any)> {
+    fn fresh(
+        &self,
+        names: &BTreeSet<String>,
+        sent: &mut BTreeMap<String, String>,
+    ) -> Vec<(String, String, Any)> {
         let mut out = Vec::new();
         for name in names {
             match self.resource(name) {

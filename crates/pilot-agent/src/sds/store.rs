@@ -161,9 +161,7 @@ impl SecretStore {
                 Ok(SecretItem::Roots(self.with_mesh_roots(&roots).into_bytes().into()))
             }
             SecretName::FileCertificate { chain, key } => self.file_certificate(&chain, &key),
-            SecretName::FileRoots(path) => {
-                Ok(SecretItem::Roots(self.file_roots(&path)?.into_bytes().into()))
-            }
+            SecretName::FileRoots(path) => Ok(SecretItem::Roots(self.file_roots(&path)?.into_bytes().into())),
             SecretName::SystemRoots => {
                 let path = paths.system_roots.clone().ok_or_else(|| SecretError::Name(name.to_owned()))?;
                 Ok(SecretItem::Roots(self.file_roots(&path)?.into_bytes().into()))

@@ -1,6 +1,6 @@
 //! The control plane and the CA: where they are, who they must be, what proves who this is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::control_plane::{ControlPlane, Roots, Tls, system_roots};
@@ -48,8 +48,8 @@ impl SecuritySettings {
             "invalid options: PROV_CERT and FILE_MOUNTED_CERTS are mutually exclusive"
         );
         let output = env.get("OUTPUT_CERTS").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let mut files = file_paths(PathBuf::from(CERTS), output.clone());
-        let identity = file_paths(PathBuf::from(MOUNTED_IDENTITY), output.clone());
+        let mut files = file_paths(Path::new(CERTS), output.clone());
+        let identity = file_paths(Path::new(MOUNTED_IDENTITY), output.clone());
         if identity.chain.is_file() && identity.key.is_file() && identity.roots.is_file() {
             tracing::info!("workload certificate files detected, the CA is not asked");
             files = identity;
@@ -60,7 +60,9 @@ impl SecuritySettings {
         let provisioned_client = provisioned.as_ref().map(client_of);
         let xds_client = match &provisioned_client {
             Some(client) => Some(client.clone()),
-            None if mounted => metadata("ISTIO_META_TLS_CLIENT_CERT_CHAIN").zip(metadata("ISTIO_META_TLS_CLIENT_KEY")),
+            None if mounted => {
+                metadata("ISTIO_META_TLS_CLIENT_CERT_CHAIN").zip(metadata("ISTIO_META_TLS_CLIENT_KEY"))
+            }
             None => None,
         };
         let root_in_certs = PathBuf::from(CERTS).join("root-cert.pem");
@@ -120,7 +122,8 @@ impl SecuritySettings {
     }
 
     fn with_cluster(&self, headers: &[(String, String)]) -> Vec<(String, String)> {
-        let cluster = (!self.cluster_id.is_empty()).then(|| ("clusterid".to_owned(), self.cluster_id.clone()));
+        let cluster =
+            (!self.cluster_id.is_empty()).then(|| ("clusterid".to_owned(), self.cluster_id.clone()));
         cluster.into_iter().chain(headers.iter().cloned()).collect()
     }
 
@@ -148,7 +151,7 @@ impl SecuritySettings {
     }
 }
 
-fn file_paths(dir: PathBuf, output: Option<PathBuf>) -> FilePaths {
+fn file_paths(dir: &Path, output: Option<PathBuf>) -> FilePaths {
     FilePaths {
         chain: dir.join("cert-chain.pem"),
         key: dir.join("key.pem"),
@@ -163,7 +166,10 @@ fn issue_options(
     trust_domain: &str,
     output: Option<PathBuf>,
 ) -> anyhow::Result<IssueOptions> {
-    let key = match (env.get("ECC_SIGNATURE_ALGORITHM").unwrap_or_default(), env.get("ECC_CURVE").unwrap_or_default()) {
+    let key = match (
+        env.get("ECC_SIGNATURE_ALGORITHM").unwrap_or_default(),
+        env.get("ECC_CURVE").unwrap_or_default(),
+    ) {
         ("", _) => KeyKind::Rsa(env.count("WORKLOAD_RSA_KEY_SIZE", 2048)),
         ("ECDSA", "P384") => KeyKind::P384,
         ("ECDSA", "" | "P256") => KeyKind::P256,
@@ -178,6 +184,10 @@ fn issue_options(
         key,
         ttl: env.duration("SECRET_TTL", Duration::from_secs(24 * 3600)),
         signer: env.text("ISTIO_META_CERT_SIGNER", ""),
+        claims: vec![
+            ("WorkloadName", env.text("ISTIO_META_WORKLOAD_NAME", "")),
+            ("ClusterID", env.text("ISTIO_META_CLUSTER_ID", "")),
+        ],
         grace: env.ratio("SECRET_GRACE_PERIOD_RATIO", 0.5),
         grace_jitter: env.ratio("SECRET_GRACE_PERIOD_RATIO_JITTER", 0.01),
         output,

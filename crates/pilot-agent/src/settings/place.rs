@@ -37,7 +37,8 @@ impl Place {
                 }
             }
             None => {
-                let excluded: Vec<&str> = excluded_interfaces.map(|list| list.split(',').collect()).unwrap_or_default();
+                let excluded: Vec<&str> =
+                    excluded_interfaces.map(|list| list.split(',').collect()).unwrap_or_default();
                 let mut others = private_addresses(&excluded);
                 if others.is_empty() {
                     others = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
@@ -111,7 +112,9 @@ pub fn private_addresses(excluded_interfaces: &[&str]) -> Vec<IpAddr> {
             v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
         })
         .filter(|ip| match ip {
-            IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_multicast()),
+            IpAddr::V4(ip) => {
+                !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_multicast())
+            }
             IpAddr::V6(ip) => {
                 !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast())
             }

@@ -32,9 +32,8 @@ fn a_bound_proxy_has_one_address_and_a_node_of_its_own() {
 #[test]
 fn explicit_concurrency_beats_the_cpu_limit() {
     let limit = ("ISTIO_CPU_LIMIT", "3");
-    let number = |more: &[&str], env: &[(&str, &str)]| {
-        settings(more, env).unwrap().proxy_config.number("concurrency")
-    };
+    let number =
+        |more: &[&str], env: &[(&str, &str)]| settings(more, env).unwrap().proxy_config.number("concurrency");
     assert_eq!(number(&[], &[]), None);
     assert_eq!(number(&[], &[limit]), Some(3));
     assert_eq!(number(&[], &[limit, ("PROXY_CONFIG", "concurrency: 0")]), Some(0));
@@ -55,5 +54,8 @@ fn keys_are_of_the_kind_that_is_asked_for() {
     let key = |env: &[(&str, &str)]| settings(&[], env).unwrap().security.issue.key;
     assert_eq!(key(&[]), crate::sds::KeyKind::Rsa(2048));
     assert_eq!(key(&[("ECC_SIGNATURE_ALGORITHM", "ECDSA")]), crate::sds::KeyKind::P256);
-    assert_eq!(key(&[("ECC_SIGNATURE_ALGORITHM", "ECDSA"), ("ECC_CURVE", "P384")]), crate::sds::KeyKind::P384);
+    assert_eq!(
+        key(&[("ECC_SIGNATURE_ALGORITHM", "ECDSA"), ("ECC_CURVE", "P384")]),
+        crate::sds::KeyKind::P384
+    );
 }

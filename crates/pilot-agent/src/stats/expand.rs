@@ -163,7 +163,8 @@ impl<'a> Expander<'a> {
             return;
         }
         let (key, hash) = (self.hasher.hash_one(sample.key), self.hasher.hash_one(&labels));
-        let Some(family) = self.family.as_mut().filter(|family| sample.name.starts_with(family.name.as_str()))
+        let Some(family) =
+            self.family.as_mut().filter(|family| sample.name.starts_with(family.name.as_str()))
         else {
             // A sample without a TYPE line before it; Envoy writes none, but nothing is lost.
             write_sample(sample.name, &labels, sample.bucket, sample.value, out);

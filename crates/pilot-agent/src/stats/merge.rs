@@ -28,7 +28,8 @@ const LARGEST_APPLICATION: usize = 10 << 20;
 const PIECE: usize = 32 << 10;
 
 /// A streamed answer.
-pub type Body = StreamBody<futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, std::convert::Infallible>>>;
+pub type Body =
+    StreamBody<futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, std::convert::Infallible>>>;
 
 /// Where metrics come from and what becomes of them.
 #[derive(Clone)]
@@ -120,7 +121,11 @@ impl Merger {
             async move { scrape(&place, &path, request, &accept).await }
         };
         let failed = |target: &ScrapeTarget, error: &dyn std::fmt::Display| {
-            tracing::error!("failed scraping application metrics at {}{:?}: {error}", target.port, target.path);
+            tracing::error!(
+                "failed scraping application metrics at {}{:?}: {error}",
+                target.port,
+                target.path
+            );
             self.own.counters().application_failures.fetch_add(1, Ordering::Relaxed);
         };
         if let [target] = self.application.as_slice() {

@@ -58,7 +58,8 @@ impl OwnMetrics {
     /// Notes the first time that everything was ready.
     pub fn ready(&self) {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        let noted = self.counters.ready_after.compare_exchange(0, millis, Ordering::Relaxed, Ordering::Relaxed);
+        let noted =
+            self.counters.ready_after.compare_exchange(0, millis, Ordering::Relaxed, Ordering::Relaxed);
         if noted.is_ok() {
             tracing::info!("Readiness succeeded in {millis} ms");
         }
@@ -157,7 +158,8 @@ impl Exposition {
     /// The standard process metrics, under the agent's prefix as upstream has them.
     fn process(&mut self, text: &str) {
         for line in text.lines() {
-            let prefixed = ["# HELP ", "# TYPE "].iter().find_map(|head| Some((*head, line.strip_prefix(head)?)));
+            let prefixed =
+                ["# HELP ", "# TYPE "].iter().find_map(|head| Some((*head, line.strip_prefix(head)?)));
             let _ = match prefixed {
                 Some((head, rest)) => writeln!(self.0, "{head}istio_agent_{rest}"),
                 None => writeln!(self.0, "istio_agent_{line}"),

@@ -52,8 +52,11 @@ pub fn scrape_targets(text: &str, status_port: u16) -> Result<Vec<ScrapeTarget>,
     pairs
         .into_iter()
         .map(|(port, path)| {
-            let number: u16 =
-                port.parse().ok().filter(|port| *port > 0).ok_or_else(|| bad(format!("invalid target port {port:?}")))?;
+            let number: u16 = port
+                .parse()
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(|| bad(format!("invalid target port {port:?}")))?;
             if number == status_port {
                 return Err(bad(format!("port {number} is the agent's own, which would never end")));
             }

@@ -121,6 +121,9 @@ impl ControlPlane {
 
     /// The next stream that is opened.
     pub(crate) async fn stream(&self) -> Seen {
-        tokio::time::timeout(PATIENCE, async { self.streams.lock().await.recv().await }).await.unwrap().unwrap()
+        tokio::time::timeout(PATIENCE, async { self.streams.lock().await.recv().await })
+            .await
+            .unwrap()
+            .unwrap()
     }
 }

@@ -63,7 +63,8 @@ impl Agent {
             .spawn()
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        let log = std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| println!("{line}")));
+        let log =
+            std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| println!("{line}")));
         Self { child, dir, _log: log }
     }
 
@@ -143,7 +144,10 @@ fn envoy_is_started_with_upstreams_flags_and_a_bootstrap_for_its_build() {
     let mut agent = Agent::start("exec sleep 1000", &[], None);
     agent.envoy_pid();
     let args = std::fs::read_to_string(agent.path("args")).unwrap();
-    assert!(args.starts_with("-c ./etc/istio/proxy/envoy-rev.json --drain-time-s 45 --drain-strategy immediate"), "{args}");
+    assert!(
+        args.starts_with("-c ./etc/istio/proxy/envoy-rev.json --drain-time-s 45 --drain-strategy immediate"),
+        "{args}"
+    );
     let bootstrap = std::fs::read_to_string(agent.path("etc/istio/proxy/envoy-rev.json")).unwrap();
     let bootstrap: serde_json::Value = serde_json::from_str(&bootstrap).unwrap();
     assert_eq!(bootstrap["node"]["id"], "sidecar~127.0.0.1~web.ns~ns.svc.cluster.local");

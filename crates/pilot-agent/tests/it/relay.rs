@@ -86,7 +86,7 @@ fn delta(type_url: &str) -> Bytes {
 }
 
 /// A field that this program has never heard of.
-fn with_unknown_field(message: Bytes) -> Bytes {
+fn with_unknown_field(message: &[u8]) -> Bytes {
     let mut out = message.to_vec();
     prost::encoding::string::encode(3000, &"from the future".to_owned(), &mut out);
     out.into()
@@ -102,7 +102,7 @@ async fn bytes_pass_unchanged_in_both_directions_and_both_variants() {
                 DiscoveryRequest { type_url: CLUSTER.to_owned(), ..Default::default() }.encode_to_vec().into()
             }
         };
-        let request = with_unknown_field(request);
+        let request = with_unknown_field(&request);
         let mut envoy = setup.envoy(variant, request.clone()).await;
         let mut seen = setup.control_plane.stream().await;
         assert_eq!(seen.variant, variant);
@@ -114,7 +114,7 @@ async fn bytes_pass_unchanged_in_both_directions_and_both_variants() {
             resources: vec![Any { type_url: CLUSTER.to_owned(), value: vec![7; 5 << 20].into() }],
             ..Default::default()
         };
-        let response = with_unknown_field(response.encode_to_vec().into());
+        let response = with_unknown_field(&response.encode_to_vec());
         seen.respond(response.clone()).await;
         assert!(envoy.next().await.unwrap().unwrap() == response, "the response was changed");
     }
@@ -182,7 +182,9 @@ async fn the_name_table_stays_with_the_agent_and_is_answered() {
     assert_eq!(types, [LISTENER, NAME_TABLE, HEALTH_INFO]);
 
     let mut table = NameTable::default();
-    table.table.insert("a.test".to_owned(), NameInfo { ips: vec!["10.0.0.1".to_owned()], ..Default::default() });
+    table
+        .table
+        .insert("a.test".to_owned(), NameInfo { ips: vec!["10.0.0.1".to_owned()], ..Default::default() });
     let response = |nonce: &str, value: Vec<u8>| DeltaDiscoveryResponse {
         type_url: NAME_TABLE.to_owned(),
         nonce: nonce.to_owned(),

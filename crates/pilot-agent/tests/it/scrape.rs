@@ -41,21 +41,26 @@ const ENVOY: &str = "# TYPE envoy_server_live gauge\nenvoy_server_live{} 1\n# TY
 
 fn merger(envoy: u16, application: &[u16]) -> Merger {
     let nowhere = || "/nonexistent".into();
-    let files = FilePaths { chain: nowhere(), key: nowhere(), roots: nowhere(), output: None, system_roots: None };
+    let files =
+        FilePaths { chain: nowhere(), key: nowhere(), roots: nowhere(), output: None, system_roots: None };
     let store = Arc::new(SecretStore::new(files));
     Merger {
         own: OwnMetrics::new(Instant::now(), None, None, store),
         envoy: Some(Target::plain("127.0.0.1", envoy)),
         expand: Some(Arc::new(OwnWorkload::default())),
         version: "1.2.3".to_owned(),
-        application: application.iter().map(|port| ScrapeTarget { port: *port, path: "/metrics".to_owned() }).collect(),
+        application: application
+            .iter()
+            .map(|port| ScrapeTarget { port: *port, path: "/metrics".to_owned() })
+            .collect(),
         application_host: "127.0.0.1".to_owned(),
     }
 }
 
 async fn scrape(merger: &Merger) -> (String, String) {
     let mut headers = HeaderMap::new();
-    headers.insert("accept", HeaderValue::from_static("application/openmetrics-text;version=1.0.0,*/*;q=0.1"));
+    headers
+        .insert("accept", HeaderValue::from_static("application/openmetrics-text;version=1.0.0,*/*;q=0.1"));
     let response = merger.merged(headers, None).await;
     assert_eq!(response.status(), StatusCode::OK);
     let format = response.headers()["content-type"].to_str().unwrap().to_owned();
@@ -66,13 +71,20 @@ async fn scrape(merger: &Merger) -> (String, String) {
 #[tokio::test]
 async fn own_envoys_and_the_applications_metrics_come_in_this_order() {
     let envoy = serve("text/plain", ENVOY).await;
-    let app = serve("application/openmetrics-text; version=1.0.0; charset=utf-8", "app_metric 1\n# EOF\n").await;
+    let app =
+        serve("application/openmetrics-text; version=1.0.0; charset=utf-8", "app_metric 1\n# EOF\n").await;
     let (format, text) = scrape(&merger(envoy, &[app])).await;
     assert_eq!(format, "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    let places: Vec<usize> = ["istio_agent_scrapes_total 1", "envoy_server_live", "istio_requests_total{reporter=\"source\"", "istio_build{component=\"proxy\",tag=\"1.2.3\"} 1", "app_metric 1"]
-        .iter()
-        .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}")))
-        .collect();
+    let places: Vec<usize> = [
+        "istio_agent_scrapes_total 1",
+        "envoy_server_live",
+        "istio_requests_total{reporter=\"source\"",
+        "istio_build{component=\"proxy\",tag=\"1.2.3\"} 1",
+        "app_metric 1",
+    ]
+    .iter()
+    .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}")))
+    .collect();
     assert!(places.is_sorted(), "{places:?}");
     assert!(text.ends_with("# EOF\n"));
 }
@@ -86,7 +98,10 @@ async fn several_applications_are_joined_and_of_different_formats_become_text() 
     assert_eq!(format, "text/plain; version=0.0.4; charset=utf-8");
     assert!(text.ends_with("one 1\ntwo 2\n"), "{text}");
     let (format, text) = scrape(&merger(envoy, &[one, one])).await;
-    assert!(format.starts_with("application/openmetrics-text") && text.ends_with("one 1\none 1\n# EOF\n"), "{text}");
+    assert!(
+        format.starts_with("application/openmetrics-text") && text.ends_with("one 1\none 1\n# EOF\n"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::protocol::Protocol;
-use mesh::routes::VirtualService;
 use mesh::services::{Port, Registry, Resolution};
 use tables::Level;
 
 use super::chains::{Chain, Content, Http};
+use super::streams::StreamRoutes;
 use super::views::View;
 use super::{Outbound, Pods, wildcards};
 use crate::addresses::UNSPECIFIED;
@@ -101,7 +101,7 @@ fn stays_alone(incoming: Protocol, existing: Protocol) -> bool {
 
 impl<'a, L: Level> Outbound<'a, L> {
     /// Adds what a service wants, unless what is there takes precedence (it is older).
-    pub(super) fn add(&self, mut wanted: Wanted<'_, 'a>, routes: &[&'a VirtualService], out: &mut Entries<'a>) {
+    pub(super) fn add(&self, mut wanted: Wanted<'_, 'a>, routes: &[StreamRoutes<'a>], out: &mut Entries<'a>) {
         let Some(kind) = Kind::of(wanted.port.protocol) else { return };
         if wanted.view.service.resolution == Resolution::Alias {
             return;

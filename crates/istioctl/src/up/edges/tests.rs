@@ -65,3 +65,15 @@ fn escaped_labels_and_foreign_lines_are_no_obstacle() {
     assert_eq!(edges.current()[0].source, "a\"},x");
     assert_eq!(edges.current()[0].requests, 3);
 }
+
+#[test]
+fn an_edge_whose_series_envoy_has_dropped_stays_without_a_rate() {
+    let mut edges = Edges::default();
+    let start = Instant::now();
+    round(&mut edges, &series("destination", "200", "mutual_tls", 1), start);
+    round(&mut edges, &series("destination", "200", "mutual_tls", 9), start + Duration::from_secs(1));
+    round(&mut edges, "", start + Duration::from_secs(2));
+    let edge = &edges.current()[0];
+    assert_eq!((edge.requests, edge.mutual_tls), (9, Some(true)));
+    assert!(edge.rate.abs() < 1e-9);
+}

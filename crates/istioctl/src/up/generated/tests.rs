@@ -34,7 +34,9 @@ fn member<'a>(place: &'a Place, labels: &'a BTreeMap<String, String>) -> Member<
 fn a_process_becomes_a_workload_entry_and_a_sidecar_bound_to_its_own_addresses() {
     let (place, labels) = (place(9080), reviews());
     let entry = workload_entry(&member(&place, &labels));
-    let all_labels = json!({"app": "reviews", "version": "v1", "meltemi.dev/instance": "reviews-v1"});
+    let all_labels = json!({
+        "app": "reviews", "version": "v1", "meltemi.dev/instance": "reviews-v1", "security.istio.io/tlsMode": "istio",
+    });
     assert_eq!(
         entry["spec"],
         json!({"address": "127.64.0.2", "serviceAccount": "bookinfo-reviews", "labels": all_labels})
@@ -98,4 +100,15 @@ fn the_gateway_takes_no_mutual_tls_and_serves_port_80_on_its_own_port() {
         json!({"name": "http2", "port": 80, "targetPort": 18080, "protocol": "TCP"})
     );
     assert_eq!(objects[1]["spec"]["labels"]["security.istio.io/tlsMode"], "disabled");
+}
+
+#[test]
+fn a_policy_that_would_loop_is_not_taken_over() {
+    let yaml =
+        "kind: Sidecar\nmetadata: {name: s}\nspec: {outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}}\n";
+    let folder = Folder::from_documents(&[("s.yaml", yaml)]);
+    let (place, labels) = (place(9080), reviews());
+    let users = users_sidecar(&folder, "default", &labels);
+    assert!(users.is_some());
+    assert!(sidecar(&member(&place, &labels), users)["spec"].get("outboundTrafficPolicy").is_none());
 }

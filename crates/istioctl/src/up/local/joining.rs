@@ -60,7 +60,8 @@ impl Local {
         self.inhabit(workload, service)?;
         let started = self.publish().and_then(|()| self.start_agent(&id));
         if let Err(error) = started {
-            self.inhabitants.remove(&id);
+            // it never ran: there is nothing to stop
+            let _ = self.leave(&id);
             return Err(error);
         }
         let hosts = (self.plan.names == Names::Hosts).then(|| self.plan.paths.hosts(&id));

@@ -36,6 +36,7 @@ impl Local {
             format!("--generatedConfigDir={}", self.plan.paths.generated().display()),
             format!("--meshConfig={}", mesh_config.display()),
             "--registries=".to_owned(),
+            "--shutdownDuration=1s".to_owned(),
             "--domain=cluster.local".to_owned(),
             format!("--grpcAddr={}", local(ports.xds)),
             format!("--secureGRPCAddr={}", local(ports.secure)),
@@ -46,6 +47,7 @@ impl Local {
         let env = [
             ("JWT_RULE", self.credentials.jwt_rule()),
             ("ROOT_CA_DIR", self.plan.paths.run.join("cacerts").display().to_string()),
+            ("MELTEMI_CA_DIR", directory.join("ca").display().to_string()),
             ("POD_NAMESPACE", ROOT_NAMESPACE.to_owned()),
             ("POD_NAME", ISTIOD.to_owned()),
             ("CLUSTER_ID", "Kubernetes".to_owned()),

@@ -36,3 +36,11 @@ fn labels_and_account_come_from_the_deployment_of_the_same_name() {
     other.complete(&folder);
     assert_eq!((other.labels["app"].as_str(), other.service_account.as_str()), ("other", "default"));
 }
+
+#[test]
+fn a_file_without_its_heading_is_complained_of() {
+    let headed = "apiVersion: meltemi.dev/v1\nkind: Mesh\nworkloads:\n- name: a\n";
+    assert!(parse(headed).unwrap().complaint().is_none());
+    assert!(parse("workloads:\n- name: a\n").unwrap().complaint().unwrap().contains("kind: Mesh"));
+    assert!(parse("").unwrap().complaint().is_none());
+}

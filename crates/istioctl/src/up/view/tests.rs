@@ -48,8 +48,8 @@ fn workloads_edges_and_events_are_shown() {
 }
 
 #[test]
-fn lines_are_cut_at_the_terminals_width() {
-    let shown = screen(&document(), &VecDeque::new(), 20, "2026-01-03T00:00:00Z".parse().unwrap());
+fn the_screen_is_cut_to_the_terminal() {
+    let shown = screen(&document(), &VecDeque::new(), (20, 5), "2026-01-03T00:00:00Z".parse().unwrap());
     assert!(
         shown.lines().all(|line| line
             .replace("\x1b[H", "")
@@ -59,4 +59,5 @@ fn lines_are_cut_at_the_terminals_width() {
             .len()
             <= 20)
     );
+    assert_eq!(shown.matches("\r\n").count(), 4);
 }

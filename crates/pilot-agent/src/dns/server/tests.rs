@@ -66,8 +66,7 @@ async fn a_search_name_is_answered_with_alias_and_addresses() {
     let resolver = resolver(vec![], false);
     let server = start(&resolver).await;
     resolver.update(names("a.test", &["10.0.0.1".to_owned()]));
-    let answer =
-        ask(server.addresses()[0], &question("a.test.ns.svc.cluster.local.", RecordType::A)).await;
+    let answer = ask(server.addresses()[0], &question("a.test.ns.svc.cluster.local.", RecordType::A)).await;
     assert!(matches!(&answer.answers[0].data, RData::CNAME(target) if target.0.to_ascii() == "a.test."));
     assert_eq!(answer.answers[1].name.to_ascii(), "a.test.");
     assert_eq!(answer.answers.len(), 2);

@@ -39,7 +39,9 @@ fn echo(request: &str) -> String {
 #[tokio::test]
 async fn an_http_probe_passes_headers_host_and_answer_on() {
     let port = application(echo).await;
-    let config = format!(r#"{{"/app-health/web/livez":{{"httpGet":{{"path":"ok?x=1","port":{port}}},"timeoutSeconds":5}}}}"#);
+    let config = format!(
+        r#"{{"/app-health/web/livez":{{"httpGet":{{"path":"ok?x=1","port":{port}}},"timeoutSeconds":5}}}}"#
+    );
     let probes = AppProbes::parse(&config, place()).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert(HOST, "pod.test:15020".parse().unwrap());
@@ -63,7 +65,11 @@ async fn redirections_on_the_host_are_followed_and_others_count_as_success() {
         }
     })
     .await;
-    let probe = |path: &str| format!(r#"{{"/app-health/web/readyz":{{"httpGet":{{"path":"{path}","port":{port}}},"timeoutSeconds":5}}}}"#);
+    let probe = |path: &str| {
+        format!(
+            r#"{{"/app-health/web/readyz":{{"httpGet":{{"path":"{path}","port":{port}}},"timeoutSeconds":5}}}}"#
+        )
+    };
     let ask = |path: &str| AppProbes::parse(&probe(path), place()).unwrap();
     let headers = HeaderMap::new();
     assert_eq!(ask("/start").answer("/app-health/web/readyz", &headers).await.0, 418);

@@ -16,12 +16,20 @@ fn only_changes_are_told_and_only_when_their_threshold_is_reached() {
 
 #[test]
 fn probes_without_a_method_or_port_are_refused() {
-    for bad in [json!({}), json!({"httpGet": {}}), json!({"exec": {"command": []}}), json!({"tcpSocket": {"port": 0}})] {
+    for bad in [
+        json!({}),
+        json!({"httpGet": {}}),
+        json!({"exec": {"command": []}}),
+        json!({"tcpSocket": {"port": 0}}),
+    ] {
         assert!(WorkloadProbe::parse(&bad, "127.0.0.1", false).is_err(), "{bad}");
     }
     let good = json!({"periodSeconds": 3, "exec": {"command": ["true"]}});
     let probe = WorkloadProbe::parse(&good, "127.0.0.1", false).unwrap();
-    assert_eq!((probe.period, probe.timeout, probe.failure_threshold), (Duration::from_secs(3), Duration::from_secs(1), 1));
+    assert_eq!(
+        (probe.period, probe.timeout, probe.failure_threshold),
+        (Duration::from_secs(3), Duration::from_secs(1), 1)
+    );
 }
 
 #[tokio::test]

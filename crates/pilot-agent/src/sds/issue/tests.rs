@@ -43,6 +43,7 @@ pub(in crate::sds) fn options(ttl: Duration) -> IssueOptions {
         key: Kind::P256,
         ttl,
         signer: String::new(),
+        claims: Vec::new(),
         grace: 0.5,
         grace_jitter: 0.01,
         output: None,
@@ -92,8 +93,7 @@ async fn certificates_rotate_and_the_old_one_serves_while_the_ca_is_away() {
     let mut wanted = options(Duration::from_secs(3));
     wanted.output = Some(dir.path().to_owned());
     let renew = Arc::new(Notify::new());
-    let keeping =
-        tokio::spawn(keep_issued(Arc::clone(&store), Arc::clone(&ca), wanted, Arc::clone(&renew)));
+    let keeping = tokio::spawn(keep_issued(Arc::clone(&store), Arc::clone(&ca), wanted, Arc::clone(&renew)));
 
     until(|| store.issued().is_some()).await;
     let first = store.issued().unwrap();

@@ -69,7 +69,9 @@ fn a_key_that_does_not_fit_its_certificate_is_not_served() {
 async fn a_changed_file_is_announced_also_when_a_link_is_swapped() {
     let dir = tempfile::tempdir().unwrap();
     let authority = authority();
-    for (version, text) in [("v1", authority.certificate().to_pem()), ("v2", LocalCa::new().authority.certificate().to_pem())] {
+    for (version, text) in
+        [("v1", authority.certificate().to_pem()), ("v2", LocalCa::new().authority.certificate().to_pem())]
+    {
         std::fs::create_dir(dir.path().join(version)).unwrap();
         std::fs::write(dir.path().join(version).join("ca"), text).unwrap();
     }

@@ -93,10 +93,8 @@ struct Half<'a> {
 fn peer_fields<'a>(peer: &'a str) -> [&'a str; PEER_FIELDS] {
     let mut out = [""; PEER_FIELDS];
     if peer.contains("OU=") {
-        let units: HashMap<&str, &str> = peer
-            .split(',')
-            .filter_map(|unit| unit.trim().strip_prefix("OU=")?.split_once(':'))
-            .collect();
+        let units: HashMap<&str, &str> =
+            peer.split(',').filter_map(|unit| unit.trim().strip_prefix("OU=")?.split_once(':')).collect();
         let ordered: [&'a str; PEER_FIELDS] =
             ["w", "ns", "cs", "cr", "c", "a", "v"].map(|name| units.get(name).copied().unwrap_or_default());
         return ordered;
@@ -116,8 +114,7 @@ fn peer_half<'a>(fields: &[&'a str; PEER_FIELDS], san: &'a str, is_source: bool)
     // The namespace of a proven identity beats what the peer says of itself.
     let proven = san.strip_prefix("spiffe://").and_then(|path| path.split('/').nth(2));
     // Endpoints have no app and version of their own; canonical names stand for them.
-    let (app, version) =
-        if is_source { (or(app, service), or(version, revision)) } else { (app, version) };
+    let (app, version) = if is_source { (or(app, service), or(version, revision)) } else { (app, version) };
     Half {
         workload: known(workload),
         namespace: known(proven.unwrap_or(namespace)),

@@ -32,7 +32,7 @@ fn expanded(own: &OwnWorkload, text: &str) -> String {
     let mut out = String::new();
     let mut expander = Expander::new(own);
     // In small pieces, as the network would have it.
-    for chunk in text.replace('_', "\u{5f}").replace("^", "\u{1f}").as_bytes().chunks(7) {
+    for chunk in text.replace('^', "\u{1f}").as_bytes().chunks(7) {
         expander.push(chunk, &mut out);
     }
     expander.finish(&mut out);

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::hosts::Hosts;
 use super::{Event, Flight, Session, Watch};
 use crate::edition::parent_of;
 use crate::request::Rejection;
-use crate::server::holding::{Held, Holding};
+use crate::server::holding::{Batch, Held, Holding};
 use crate::type_url::TypeUrl;
 
 /// The subscribing half of a delta request.
@@ -55,9 +57,6 @@ impl Session {
                     code: error.code,
                     message: error.message,
                 });
-                if *type_url == TypeUrl::Route {
-                    self.routes_refused(&flight.batch);
-                }
             }
             (None, Some(error)) => {
                 watch.status.last_error = Some(error.message.clone());
@@ -103,7 +102,6 @@ impl Watch {
         let asked = wish.subscribe.iter().any(|name| name == WILDCARD);
         self.subscription.wildcard =
             !withdrawn && (asked || (wish.subscribe.is_empty() && type_url.implicit_wildcard()));
-        self.must = self.subscription.wildcard;
         let mut names: Vec<Arc<str>> =
             wish.subscribe.iter().filter(|name| named(name)).map(|name| Arc::from(name.as_str())).collect();
         for (name, version) in &wish.claims {
@@ -120,6 +118,8 @@ impl Watch {
                 self.holding.owe(name.clone());
             }
         }
+        // A client that comes back in sync is told so, with an empty response: its ACK is what status tools show.
+        self.must = self.subscription.wildcard || !self.claimed.is_empty();
         if *type_url != TypeUrl::Route {
             self.claimed = Default::default();
         }
@@ -183,17 +183,34 @@ impl Watch {
     /// changes; otherwise both halves are tried, so that the good ones get in. Gives the names.
     pub(super) fn refuse(&mut self, flight: &Flight, message: &str) -> Vec<Arc<str>> {
         self.status.last_error = Some(message.to_owned());
-        let halves = if flight.divisible { flight.batch.halves() } else { None };
-        match halves {
-            Some((first, second)) => self.retries.extend([first, second]),
-            None => {
-                for resource in flight.batch.resources() {
-                    let (name, version) = (resource.name.clone(), resource.version);
-                    self.holding_of(&name).refused.insert(name, version);
-                }
+        if flight.divisible && flight.batch.halves().is_some() {
+            let rest = self.not_sent_since(&flight.batch);
+            match rest.halves() {
+                Some((first, second)) => self.retries.extend([first, second]),
+                None if rest.says_nothing() => {}
+                None => self.retries.push_back(rest),
+            }
+        } else {
+            for resource in flight.batch.resources() {
+                let (name, version) = (resource.name.clone(), resource.version);
+                self.holding_of(&name).refused.insert(name, version);
             }
         }
         flight.batch.resources().map(|resource| resource.name.clone()).collect()
+    }
+
+    /// The part of a batch that no response since has mentioned; answers come in order, so those are unanswered.
+    fn not_sent_since(&self, batch: &Batch) -> Batch {
+        let since = self.flights.iter().map(|flight| &flight.batch);
+        let mentioned: FxHashSet<&str> = since
+            .flat_map(|batch| batch.resources().map(|resource| &resource.name).chain(&batch.removed))
+            .map(|name| &**name)
+            .collect();
+        let mut rest = batch.clone();
+        rest.picks.retain(|at| batch.edition.at(*at).is_some_and(|r| !mentioned.contains(&*r.name)));
+        rest.loose.retain(|resource| !mentioned.contains(&*resource.name));
+        rest.removed.retain(|name| !mentioned.contains(&**name));
+        rest
     }
 
     /// What is held of the name's type, or for a virtual host of its route configuration.

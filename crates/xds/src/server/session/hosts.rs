@@ -38,10 +38,9 @@ struct OfRoute {
     must: bool,
     /// The client had this configuration on an earlier stream, so its claims must be known first.
     waiting: bool,
-    /// The client accepted the configuration, now or on an earlier stream.
+    /// The client accepted the configuration, now or on an earlier stream. Hosts sent before that it might drop, and
+    /// would claim to hold ever after.
     accepted: bool,
-    /// The client refused the configuration before it ever accepted one, and dropped the hosts with it.
-    lost: bool,
 }
 
 impl Hosts {
@@ -65,12 +64,7 @@ impl Hosts {
     /// would leave the others' half applied.
     pub(super) fn plan(&mut self, target: &Arc<Edition>) -> Vec<Batch> {
         let mut batches = Vec::new();
-        let mut removed = std::mem::take(&mut self.farewell);
-        // What is about to be sent in full need not be declared gone before.
-        removed.retain(|name| target.get(name).is_none() || !self.is_to_be_sent_in_full(name));
-        if !removed.is_empty() {
-            batches.push(Batch { removed, ..Batch::of(target) });
-        }
+        batches.extend(self.farewell(target));
         for (route, hosts) in &mut self.by_route {
             if !hosts.is_due(target) {
                 continue;
@@ -88,9 +82,11 @@ impl Hosts {
         batches
     }
 
-    fn is_to_be_sent_in_full(&self, name: &str) -> bool {
-        let hosts = parent_of(name).and_then(|route| self.by_route.get(route));
-        hosts.is_some_and(|hosts| hosts.must && !hosts.waiting && !hosts.lost)
+    /// Withdraws hosts that the client would claim without having them. Due before their configuration comes (again),
+    /// or a reconnect right after that would bring the claims back as if they were true.
+    pub(super) fn farewell(&mut self, target: &Arc<Edition>) -> Option<Batch> {
+        let removed = std::mem::take(&mut self.farewell);
+        (!removed.is_empty()).then(|| Batch { removed, ..Batch::of(target) })
     }
 
     /// Once both are known, what the client claims and which configurations it has: takes the claims that count, and
@@ -152,7 +148,7 @@ impl Watch {
 
 impl OfRoute {
     fn is_due(&self, target: &Edition) -> bool {
-        !self.waiting && !self.lost && (self.must || self.holding.is_behind(target))
+        !self.waiting && self.accepted && (self.must || self.holding.is_behind(target))
     }
 }
 
@@ -212,28 +208,11 @@ impl Session {
 
     pub(super) fn routes_accepted(&mut self, batch: &Batch) {
         let Some(watch) = self.watches.get_mut(&TypeUrl::VirtualHost) else { return };
+        let Some(hosts) = watch.hosts.as_deref_mut() else { return };
         for route in batch.resources() {
-            let Some(all) = watch.hosts.as_deref_mut() else { return };
-            let Some(hosts) = all.by_route.get_mut(&route.name) else { continue };
-            hosts.accepted = true;
-            if std::mem::take(&mut hosts.lost) {
-                let dropped = std::mem::take(&mut hosts.holding);
-                all.farewell.extend(dropped.held(Scope::Under(&route.name)));
-                hosts.must = true;
-                watch.purge(&route.name);
+            if let Some(hosts) = hosts.by_route.get_mut(&route.name) {
+                hosts.accepted = true;
             }
         }
-    }
-
-    pub(super) fn routes_refused(&mut self, batch: &Batch) {
-        for route in batch.resources() {
-            if let Some(hosts) = self.of_route(&route.name) {
-                hosts.lost |= !hosts.accepted;
-            }
-        }
-    }
-
-    fn of_route(&mut self, route: &str) -> Option<&mut OfRoute> {
-        self.watches.get_mut(&TypeUrl::VirtualHost)?.hosts.as_mut()?.by_route.get_mut(route)
     }
 }

@@ -41,8 +41,8 @@ impl Session {
     fn work(&mut self, source: &dyn Source, now: SystemTime) -> Option<Response> {
         let types: Vec<TypeUrl> = self.watches.keys().cloned().collect();
         for type_url in &types {
-            while let Some(batch) = self.next_batch(type_url, source) {
-                if let Some(response) = self.emit(type_url, batch, now) {
+            while let Some((of, batch)) = self.next_batch(type_url, source) {
+                if let Some(response) = self.emit(&of, batch, now) {
                     return Some(response);
                 }
             }
@@ -70,13 +70,21 @@ impl Session {
         None
     }
 
-    /// The next batch of a type on the way to its target.
-    fn next_batch(&mut self, type_url: &TypeUrl, source: &dyn Source) -> Option<Batch> {
+    /// The next batch of a type on the way to its target; before routes, what there is to withdraw of their hosts.
+    fn next_batch(&mut self, type_url: &TypeUrl, source: &dyn Source) -> Option<(TypeUrl, Batch)> {
         let watch = self.watches.get_mut(type_url)?;
         if watch.queue.is_empty() && watch.is_behind() {
             self.plan(type_url, source);
         }
-        self.watches.get_mut(type_url)?.queue.pop_front()
+        if *type_url == TypeUrl::Route
+            && let Some(watch) = self.watches.get_mut(&TypeUrl::VirtualHost)
+            && let (Some(hosts), target) = (&mut watch.hosts, watch.target.clone())
+            && let Some(farewell) = hosts.farewell(&target.unwrap_or_else(Edition::empty))
+        {
+            return Some((TypeUrl::VirtualHost, farewell));
+        }
+        let batch = self.watches.get_mut(type_url)?.queue.pop_front()?;
+        Some((type_url.clone(), batch))
     }
 
     fn plan(&mut self, type_url: &TypeUrl, source: &dyn Source) {

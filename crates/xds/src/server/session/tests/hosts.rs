@@ -51,7 +51,7 @@ fn a_configuration_given_up_takes_its_hosts_along_and_comes_back_with_all() {
     assert_eq!(s.ask("RDS", &[], &["80"]).flow(), ["VHDS -80/a -80/b"], "so that it does not claim them");
     assert_eq!(s.set("VHDS", &["80/a=2", "9080/m"]).flow(), NOTHING);
     assert_eq!(s.ask("RDS", &["80"], &[]).flow(), ["RDS +80", "VHDS +80/a"]);
-    assert_eq!(s.set("RDS", &["9080!"]).flow(), ["RDS -80", "VHDS -80/a"]);
+    assert_eq!(s.set("RDS", &["9080!"]).flow(), ["VHDS -80/a", "RDS -80"]);
 }
 
 #[test]
@@ -72,21 +72,22 @@ fn claims_that_come_before_the_routes_are_kept_for_them() {
     s.ask_holding("RDS", &["80", "9080"], &[], &["80!"]);
     assert_eq!(
         s.flow(),
-        ["RDS +9080", "VHDS -6666/q", "VHDS +9080/m"],
+        ["VHDS -6666/q -9080/m", "RDS +9080", "VHDS +9080/m"],
         "what it claims under a configuration it does not have was dropped on arrival"
     );
 }
 
 #[test]
-fn hosts_lost_with_a_refused_configuration_are_sent_again_once_it_is_accepted() {
+fn hosts_wait_until_their_configuration_is_accepted() {
     let mut s = with_hosts();
-    s.ask("RDS", &["80"], &[]);
-    assert_eq!(s.out(), ["RDS +80", "VHDS +80/a +80/b"]);
-    let (routes, hosts) = (s.sent.remove(0), s.sent.remove(0));
-    s.answer(&routes, Some("bad route"));
-    s.answer(&hosts, None);
-    assert_eq!(s.set("VHDS", &["80/a=2", "80/b"]).flow(), NOTHING, "nobody would keep them");
-    s.set("RDS", &["80!=2"]);
+    s.ask("RDS", &["80", "9080"], &[]);
+    assert_eq!(s.out(), ["RDS +80", "RDS +9080"]);
+    let (refused, accepted) = (s.sent.remove(0), s.sent.remove(0));
+    s.answer(&refused, Some("bad route"));
+    s.answer(&accepted, None);
+    assert_eq!(s.flow(), ["VHDS +9080/m"]);
+    assert_eq!(s.set("VHDS", &["80/a=2", "80/b", "9080/m"]).flow(), NOTHING, "nobody would keep them");
+    s.set("RDS", &["80!=2", "9080!"]);
     assert_eq!(s.flow(), ["RDS +80", "VHDS +80/a +80/b"]);
 }
 

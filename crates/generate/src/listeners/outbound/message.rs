@@ -1,0 +1,159 @@
+//! Finished listeners as messages (as pilot/pkg/networking/core/listener.go: `buildListenerFromEntry`).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use proto::envoy::config::core::v3::{
+    Address, Pipe, SocketAddress, TrafficDirection, address, socket_address::PortSpecifier,
+};
+use proto::envoy::config::listener::v3::listener::{
+    ConnectionBalanceConfig,
+    connection_balance_config::{BalanceType, ExactBalance},
+};
+use proto::envoy::config::listener::v3::{
+    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener,
+};
+use proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use proto::envoy::config::core::v3::Http1ProtocolOptions;
+use proto::google::protobuf::{BoolValue, Duration, UInt32Value};
+use tables::Level;
+
+use super::chains::{Content, Http};
+use super::entries::Entry;
+use super::{Outbound, UNIX};
+use crate::encoded::{Resource, bool_value, duration, seconds};
+use crate::filters::hcm::{Manager, RouteSource, delimited};
+use crate::filters::inspect::{HTTP_INSPECTOR, TLS_INSPECTOR};
+use crate::listeners::Built;
+
+/// What has been made so far.
+pub(super) struct Made<'b> {
+    pub(super) out: &'b mut Built,
+    /// Route configurations already in `out`.
+    pub(super) named: HashSet<Arc<str>>,
+}
+
+/// An address to listen on; without a port it is the path of a socket.
+pub(super) fn socket(address: &str, port: u32) -> Address {
+    let kind = if port == 0 {
+        let path = address.strip_prefix(UNIX).unwrap_or(address).to_owned();
+        address::Address::Pipe(Pipe { path, ..Pipe::default() })
+    } else {
+        address::Address::SocketAddress(SocketAddress {
+            address: address.into(),
+            port_specifier: Some(PortSpecifier::PortValue(port)),
+            ..SocketAddress::default()
+        })
+    };
+    Address { address: Some(kind) }
+}
+
+/// All but the first of several addresses.
+pub(super) fn additional(addresses: &[Arc<str>], port: u32) -> Vec<AdditionalAddress> {
+    let more = addresses.iter().skip(1).filter(|a| !a.is_empty());
+    more.map(|a| AdditionalAddress { address: Some(socket(a, port)), ..AdditionalAddress::default() }).collect()
+}
+
+impl<L: Level> Outbound<'_, L> {
+    /// What plain HTTP is found to be; HTTP/1.0 only where it is taken.
+    pub(super) fn http_alpn(&self) -> &'static [&'static str] {
+        if self.settings.switches.pilot_http10 { &["http/1.0", "http/1.1", "h2c"] } else { &["http/1.1", "h2c"] }
+    }
+
+    /// How many connections a listener takes at once.
+    pub(super) fn accepts(&self) -> Option<UInt32Value> {
+        let value = self.settings.switches.max_connections_per_socket_event_loop;
+        (value > 0).then_some(UInt32Value { value })
+    }
+
+    fn handshake_timeout(&self) -> Option<Duration> {
+        let limit = self.settings.switches.pilot_gateway_transport_socket_connect_timeout;
+        Some(duration(limit)).filter(|d| *d != Duration::default())
+    }
+
+    /// The chain for what no other chain takes.
+    pub(super) fn fallthrough(&self) -> FilterChain {
+        FilterChain {
+            name: "PassthroughFilterChain".into(),
+            filter_chain_match: Some(FilterChainMatch::default()),
+            filters: self.catch_all(),
+            ..FilterChain::default()
+        }
+    }
+
+    /// Adds the finished listener.
+    pub(super) fn listener(&self, entry: Entry<'_>, fallthrough: &FilterChain, made: &mut Made<'_>) {
+        let name = entry.bind.name(entry.port);
+        let exact = self.proxy.flag("OUTBOUND_LISTENER_EXACT_BALANCE").then_some(ConnectionBalanceConfig {
+            balance_type: Some(BalanceType::ExactBalance(ExactBalance::default())),
+        });
+        let mut out = Listener {
+            address: entry.bind.primary().map(|a| socket(a, entry.port)),
+            additional_addresses: additional(&entry.bind.addresses, entry.port),
+            traffic_direction: TrafficDirection::Outbound.into(),
+            continue_on_listener_filters_timeout: true,
+            connection_balance_config: exact,
+            ..Listener::default()
+        };
+        if entry.bind.to_port {
+            out.max_connections_to_accept_per_socket_event = self.accepts();
+        } else {
+            out.bind_to_port = bool_value(false);
+        }
+        let by_name = |content: &Content<'_>| matches!(content, Content::Streams(_, true));
+        if entry.chains.iter().any(|c| !c.server_names.is_empty() || by_name(&c.content)) {
+            out.listener_filters.push(TLS_INSPECTOR.clone());
+        }
+        out.listener_filters_timeout = if entry.chains.iter().any(|c| c.sniffed) {
+            out.listener_filters.push(HTTP_INSPECTOR.clone());
+            self.settings.mesh.protocol_detection_timeout.map(duration)
+        } else {
+            Some(seconds(0))
+        };
+        for chain in entry.chains {
+            let all = chain.matches_all();
+            let mut built = FilterChain {
+                filter_chain_match: (!all).then(|| chain.conditions(self.http_alpn())),
+                metadata: chain.metadata,
+                transport_socket_connect_timeout: self.handshake_timeout(),
+                ..FilterChain::default()
+            };
+            built.filters = match chain.content {
+                Content::Streams(filters, _) => filters,
+                Content::Http(http) => vec![self.http_filter(&http, &name, entry.port, made)],
+            };
+            if all {
+                out.default_filter_chain = Some(built);
+            } else {
+                out.filter_chains.push(built);
+            }
+        }
+        if out.filter_chains.is_empty() {
+            out.filter_chains.extend(out.default_filter_chain.take());
+        } else if out.default_filter_chain.is_none() {
+            out.default_filter_chain = Some(fallthrough.clone());
+        }
+        out.name = name;
+        made.out.resources.push(Resource::encode(out.name.as_str(), &out));
+    }
+
+    fn http_filter(&self, http: &Http<'_>, listener: &str, port: u32, made: &mut Made<'_>) -> Filter {
+        if made.named.insert(http.route.clone()) {
+            made.out.routes.push(http.route.clone());
+        }
+        let prefix = delimited(&format!("outbound_{listener}"));
+        let mut of = Manager::new(prefix, RouteSource::Rds(http.route.to_string()), port, http.protocol);
+        of.dynamic = http.dynamic;
+        of.resolve_any = self.resolves_any();
+        if http.forward_proxy {
+            of.preset = HttpConnectionManager {
+                http_protocol_options: Some(Http1ProtocolOptions {
+                    allow_absolute_url: Some(BoolValue { value: true }),
+                    ..Http1ProtocolOptions::default()
+                }),
+                ..HttpConnectionManager::default()
+            };
+        }
+        self.filters.manager(of)
+    }
+}

@@ -1,0 +1,157 @@
+//! A mesh settled on disk, with programs that only wait.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::{Local, Names, Plan, Ports};
+use crate::up::allocate::Allocator;
+use crate::up::children::Starter;
+use crate::up::control::Join;
+use crate::up::paths::Paths;
+use crate::up::record::Record;
+use crate::up::{meshfile, sample};
+
+/// Does what `istioctl enter` does to its arguments, and no more.
+const ENTER: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+const WAIT: &str = "#!/bin/sh\nexec sleep 60\n";
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn settled(directory: &Path, names: Names) -> Local {
+    let paths = Paths::new(directory, None);
+    paths.create().unwrap();
+    let folder_path = sample::write(&paths).unwrap();
+    let file = meshfile::read(&folder_path).unwrap();
+    script(&directory.join("istioctl"), ENTER);
+    let starter = Starter {
+        own: directory.join("istioctl"),
+        instance: format!("settled-{}", std::process::id()),
+        logs: paths.logs(),
+    };
+    let plan = Plan {
+        paths,
+        folder_path,
+        file,
+        starter,
+        binaries: directory.to_owned(),
+        envoy: directory.join("envoy"),
+        stock: true,
+        names,
+        ports: Ports { gateway: 18080, gateway_tls: 18443, ..Ports::default() },
+    };
+    Local::settle(plan, Allocator::new().unwrap()).unwrap()
+}
+
+fn generated(local: &Local) -> Vec<String> {
+    let entries = fs::read_dir(local.plan.paths.generated()).unwrap();
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_workload_of_the_sample_gets_objects_and_names_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let local = settled(directory.path(), Names::Hosts);
+    assert_eq!(generated(&local).len(), 7, "six workloads and the gateway");
+    assert!(local.serves_gateway());
+    assert!(local.privileged_services().is_empty());
+    let inbound: std::collections::BTreeSet<_> =
+        local.inhabitants.values().map(|i| i.place.inbound).collect();
+    assert_eq!(inbound.len(), 6, "an address each");
+    let reviews = &local.inhabitants["reviews-v1.default"];
+    let hosts = fs::read_to_string(local.plan.paths.hosts("reviews-v1.default")).unwrap();
+    assert!(hosts.contains(&format!("{} ratings ratings.default", reviews.place.egress)), "{hosts}");
+    let env = local.app_env("reviews-v1.default");
+    assert_eq!(env["PORT"], reviews.place.ports[0].app.to_string());
+    assert!(!env.contains_key("http_proxy"), "names are enough");
+}
+
+#[test]
+fn without_private_names_a_program_gets_the_proxy_of_the_services_common_port() {
+    let directory = tempfile::tempdir().unwrap();
+    let local = settled(directory.path(), Names::HttpProxy);
+    let egress = local.inhabitants["reviews-v1.default"].place.egress;
+    assert_eq!(local.app_env("reviews-v1.default")["http_proxy"], format!("http://{egress}:9080"));
+}
+
+#[test]
+fn a_service_that_appears_in_the_folder_gets_its_name_everywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut local = settled(directory.path(), Names::Hosts);
+    let text = "kind: Service\nmetadata: {name: extra, namespace: shop}\nspec: {ports: [{port: 7000}]}\n";
+    fs::write(local.plan.folder_path.join("extra.yaml"), text).unwrap();
+    local.folder_changed().unwrap();
+    for id in local.inhabitants.keys() {
+        let hosts = fs::read_to_string(local.plan.paths.hosts(id)).unwrap();
+        assert!(hosts.contains(" extra.shop extra.shop.svc"), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_joins_with_the_selectors_labels_and_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut local = settled(directory.path(), Names::Hosts);
+    script(&directory.path().join("pilot-agent"), WAIT);
+    let join =
+        Join { namespace: "default".to_owned(), service_account: "cart".to_owned(), ..Join::default() };
+    let cart = Join { name: "cart".to_owned(), port: Some(3000), ..join.clone() };
+    let answer = local.join(&cart).unwrap();
+    assert_eq!((answer.env["PORT"].as_str(), answer.hosts.is_some()), ("3000", true));
+    let objects = fs::read_to_string(local.plan.paths.generated().join("cart.default.yaml")).unwrap();
+    assert!(objects.contains("kind: Service\n") && objects.contains("http: 18000"), "{objects}");
+    assert!(
+        fs::read_to_string(local.plan.paths.hosts("details-v1.default")).unwrap().contains(" cart.default")
+    );
+    assert!(local.join(&cart).unwrap_err().to_string().contains("already"));
+    let labels = [("app", "reviews"), ("version", "v4")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let reviews = Join { name: "reviews-v4".to_owned(), labels, ..join };
+    assert!(local.join(&reviews).unwrap().notes[0].contains("reviews.default"));
+
+    local.remember().unwrap();
+    let record = Record::read(&local.plan.paths).unwrap();
+    assert_eq!((record.processes.len(), record.document.proxies.len()), (2, 9));
+    for id in ["cart.default", "reviews-v4.default"] {
+        for running in local.leave(id) {
+            running.stop().await;
+        }
+    }
+    assert_eq!(generated(&local).len(), 7);
+    assert!(record.processes.iter().all(|process| !process.lives()));
+    assert!(!fs::read_to_string(local.plan.paths.hosts("details-v1.default")).unwrap().contains("cart"));
+}
+
+#[tokio::test]
+async fn a_failed_join_leaves_no_object_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut local = settled(directory.path(), Names::Hosts);
+    let name = "cart".to_owned();
+    let join =
+        Join { name, namespace: "default".to_owned(), service_account: "cart".to_owned(), ..Join::default() };
+    assert!(local.join(&join).unwrap_err().to_string().contains("pilot-agent belongs beside istioctl"));
+    assert_eq!(generated(&local).len(), 7);
+    assert!(!local.inhabitants.contains_key("cart.default"));
+}
+
+#[tokio::test]
+async fn a_process_that_ends_by_itself_is_reported_once_with_its_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut local = settled(directory.path(), Names::Hosts);
+    script(&directory.path().join("pilot-agent"), "#!/bin/sh\necho out of order\nexit 4\n");
+    local.start_agent("details-v1.default").unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let (name, message) = loop {
+        if let Some(found) = local.casualty() {
+            break found;
+        }
+        assert!(std::time::Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    };
+    assert!(message.contains("exit status: 4") && message.contains("out of order"), "{message}");
+    assert!(!local.bury(&name), "one proxy is not the mesh");
+    assert!(local.casualty().is_none());
+}

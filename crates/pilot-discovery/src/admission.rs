@@ -1,0 +1,124 @@
+//! Who is admitted to the discovery service and to debug pages, and as whom.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use generate::Proxy;
+use identity::access::proxy_identity;
+use identity::spiffe::Id;
+use process::clock::Clock;
+use tonic::Code;
+use xds::Refusal;
+
+use crate::ca::{Chain, Peer};
+
+/// Who somebody proved to be; nobody knows of a plaintext caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified(pub BTreeSet<Id>);
+
+/// The rules.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    chain: Arc<Chain>,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+}
+
+/// What the switches say.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// `XDS_AUTH`: callers on encrypted ports prove who they are.
+    pub authenticate: bool,
+    /// `XDS_AUTH_PLAINTEXT`: those on plaintext ports as well.
+    pub authenticate_plaintext: bool,
+    /// `PILOT_ENABLE_XDS_IDENTITY_CHECK`: a node must be what its caller proved to be.
+    pub check_identity: bool,
+    /// `ENABLE_DEBUG_ENDPOINT_AUTH`: debug pages are for the control plane's namespaces.
+    pub debug_by_namespace: bool,
+    /// Namespaces whose callers may see every debug page.
+    pub debug_namespaces: BTreeSet<String>,
+}
+
+/// What of the debug pages a caller may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// Everything.
+    All,
+    /// A few pages, about proxies of these namespaces.
+    Namespaces(BTreeSet<String>),
+}
+
+impl Admission {
+    /// With these authenticators. They must answer without waiting.
+    #[must_use]
+    pub fn new(chain: Arc<Chain>, clock: Arc<dyn Clock>, rules: Rules) -> Self {
+        Self { chain, clock, rules }
+    }
+
+    /// Who a client of the discovery service is; as pilot/pkg/xds/auth.go: authenticate.
+    ///
+    /// # Errors
+    /// It had to prove who it is and could not.
+    pub fn of_peer(&self, peer: &xds::Peer) -> Result<Verified, Refusal> {
+        let required = if peer.tls { self.rules.authenticate } else { self.rules.authenticate_plaintext };
+        if !required {
+            return Ok(Verified::default());
+        }
+        let header = |name: &str| peer.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let proofs = Peer {
+            certs: peer.certificates.clone(),
+            bearer: peer.token.as_ref().map(|token| token.reveal().to_owned()),
+            forwarded: header("x-forwarded-client-cert"),
+            cluster: header("clusterid"),
+            address: peer.address,
+        };
+        self.authenticate(&proofs).map_err(|reason| {
+            let text = format!("authentication failure: {reason}");
+            Refusal::new(Code::Unauthenticated, text)
+        })
+    }
+
+    fn authenticate(&self, proofs: &Peer) -> Result<Verified, String> {
+        // every authenticator of ours answers at once; one that would wait is taken for one that failed
+        match self.chain.authenticate(proofs, self.clock.now()).now_or_never() {
+            Some(Ok(caller)) => Ok(Verified(caller.identities)),
+            Some(Err(failure)) => Err(failure.to_string()),
+            None => Err("the authenticator did not answer".to_owned()),
+        }
+    }
+
+    /// Whether a caller may be this proxy; as pilot/pkg/xds/auth.go: authorize.
+    ///
+    /// # Errors
+    /// None of its identities is the proxy's.
+    pub fn check_identity(&self, verified: &Verified, proxy: &Proxy) -> Result<(), Refusal> {
+        if !self.rules.check_identity || verified.0.is_empty() {
+            return Ok(());
+        }
+        match proxy_identity(&verified.0, &proxy.namespace, &proxy.service_account) {
+            Ok(_) => Ok(()),
+            Err(mismatch) => {
+                let text = format!("authorization failed: {mismatch}");
+                Err(Refusal::new(Code::PermissionDenied, text))
+            }
+        }
+    }
+
+    /// What of the debug pages a caller may see; callers on this machine see everything. As pilot/pkg/xds/debug.go:
+    /// allowAuthenticatedOrLocalhost.
+    ///
+    /// # Errors
+    /// Why it is not known.
+    pub fn sight(&self, from: Option<IpAddr>, proofs: &Peer) -> Result<Sight, String> {
+        if from.is_some_and(|ip| ip.to_canonical().is_loopback()) {
+            return Ok(Sight::All);
+        }
+        let namespaces: BTreeSet<String> =
+            self.authenticate(proofs)?.0.iter().map(|id| id.namespace().to_owned()).collect();
+        let all = !self.rules.debug_by_namespace
+            || namespaces.iter().any(|ns| self.rules.debug_namespaces.contains(ns));
+        Ok(if all { Sight::All } else { Sight::Namespaces(namespaces) })
+    }
+}

@@ -1,0 +1,380 @@
+//! The catalog: what the discovery service asks, answered by the generator over the present world.
+//!
+//! Proxies with equal properties are one class and share everything; classes that see the same share what depends on
+//! that alone. An edition handed out twice is the same `Arc` both times, so the server compares it once for all.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use generate::plan::{EditionOf, OutboundOf};
+use generate::{Class, Generator, Proxy, TypeName};
+use mesh::World;
+use parking_lot::Mutex;
+use proto::envoy::config::core::v3::Node;
+use tables::{Revision, Snapshot as _, Story};
+use tokio::sync::watch;
+use xds::{Catalog, Edition, Observation, Peer, Refusal, TypeUrl};
+
+use crate::admission::{Admission, Verified};
+use crate::events::{Event, Events, Kind};
+
+#[cfg(test)]
+mod tests;
+
+/// How often an edition is computed again because a commit came in between, before the proxy is told to ask again.
+const TRIES: usize = 3;
+
+/// A class that has connections.
+struct Known {
+    /// Changes when something of the class may differ.
+    tick: watch::Sender<u64>,
+    connections: usize,
+    /// The editions it was given, by type.
+    uses: HashMap<TypeName, EditionOf>,
+}
+
+#[derive(Default)]
+struct Classes {
+    known: HashMap<Class, Known>,
+    /// Those whose answer was computed while a commit was under way.
+    stale: HashSet<Class>,
+    editions: HashMap<EditionOf, (u64, Arc<Edition>)>,
+}
+
+impl Classes {
+    fn is_used(&self, key: &EditionOf) -> bool {
+        self.known.values().any(|known| known.uses.get(&key.of) == Some(key))
+    }
+}
+
+struct Inner {
+    generator: Generator,
+    world: ArcSwap<World>,
+    /// Odd while a commit is being published.
+    publishing: AtomicU64,
+    classes: Mutex<Classes>,
+    /// When each of the last revisions was published, for the age of an ACK.
+    published: Mutex<std::collections::VecDeque<(Revision, std::time::Instant)>>,
+    events: Arc<Events>,
+    admission: Admission,
+    virtual_hosts: bool,
+}
+
+/// The catalog of a mesh.
+pub struct MeshCatalog(Arc<Inner>);
+
+/// An admitted proxy. Its class is forgotten when the last of its proxies is.
+pub struct Member {
+    inner: Arc<Inner>,
+    /// The class.
+    pub class: Class,
+    /// The node id.
+    pub id: Arc<str>,
+    /// Who it proved to be.
+    pub verified: Verified,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Member({})", self.id)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.inner.leave(&self.class);
+    }
+}
+
+/// How the catalog behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Virtual hosts as resources of their own, for Envoys that can (`MELTEMI_VHDS`).
+    pub virtual_hosts: bool,
+}
+
+impl MeshCatalog {
+    /// Over `world`, the first of a mesh whose commits will all be told to [`MeshCatalog::publish`].
+    #[must_use]
+    pub fn new(world: Arc<World>, events: Arc<Events>, admission: Admission, options: Options) -> Self {
+        Self(Arc::new(Inner {
+            generator: Generator::new(false),
+            world: ArcSwap::new(world),
+            publishing: AtomicU64::new(0),
+            classes: Mutex::default(),
+            published: Mutex::default(),
+            events,
+            admission,
+            virtual_hosts: options.virtual_hosts,
+        }))
+    }
+
+    /// The present world.
+    #[must_use]
+    pub fn world(&self) -> Arc<World> {
+        self.0.world.load_full()
+    }
+
+    /// The generator, for statistics and debug pages.
+    #[must_use]
+    pub fn generator(&self) -> &Generator {
+        &self.0.generator
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    /// Makes a commit's world the present one and wakes the classes it may concern; how many those are. To be called
+    /// with every commit, in order.
+    pub fn publish(&self, story: &Story, world: Arc<World>) -> usize {
+        self.0.publish(story, world)
+    }
+
+    /// What a class has of a type now. `None` if the type is not served.
+    #[must_use]
+    pub fn edition_of(&self, class: &Class, of: TypeName) -> Arc<Edition> {
+        self.0.edition(class, of)
+    }
+
+    /// How many classes have connections, and how many editions are kept for them.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let classes = self.0.classes.lock();
+        (classes.known.len(), classes.editions.len())
+    }
+
+    /// The class of a connected node.
+    ///
+    /// # Errors
+    /// What is wrong with the node.
+    pub fn class(&self, node: &Node, variant: xds::Variant) -> Result<Class, String> {
+        self.class_of(node, variant).map(Arc::new)
+    }
+
+    /// The class of a node: what it says of itself, as far as this control plane makes use of it.
+    fn class_of(&self, node: &Node, variant: xds::Variant) -> Result<Proxy, String> {
+        let mut proxy = Proxy::from_node(node)?;
+        proxy.capabilities.virtual_hosts = self.0.virtual_hosts
+            && variant == xds::Variant::Delta
+            && !node.extensions.is_empty()
+            && envoy_version(node) >= (1, 37);
+        Ok(proxy)
+    }
+}
+
+/// The Envoy release a node announces; (0, 0) if none.
+fn envoy_version(node: &Node) -> (u32, u32) {
+    use proto::envoy::config::core::v3::node::UserAgentVersionType::UserAgentBuildVersion;
+    match &node.user_agent_version_type {
+        Some(UserAgentBuildVersion(build)) => {
+            build.version.as_ref().map_or((0, 0), |v| (v.major_number, v.minor_number))
+        }
+        _ => (0, 0),
+    }
+}
+
+impl Inner {
+    fn publish(&self, story: &Story, world: Arc<World>) -> usize {
+        let revision = world.revision();
+        self.publishing.fetch_add(1, Ordering::SeqCst);
+        let flagged = self.generator.commit(story);
+        self.world.store(world);
+        self.publishing.fetch_add(1, Ordering::SeqCst);
+        {
+            let mut published = self.published.lock();
+            published.push_back((revision, std::time::Instant::now()));
+            if published.len() > 256 {
+                published.pop_front();
+            }
+        }
+        let editions: HashSet<&EditionOf> = flagged.of::<EditionOf>().collect();
+        let forms: HashSet<&Class> = flagged.of::<OutboundOf>().map(|ask| &ask.0).collect();
+        let mut classes = self.classes.lock();
+        let stale = std::mem::take(&mut classes.stale);
+        let mut woken = 0;
+        for (class, known) in &classes.known {
+            let touched = forms.contains(class)
+                || stale.contains(class)
+                || known.uses.values().any(|used| editions.contains(used));
+            if touched {
+                woken += 1;
+                known.tick.send_modify(|tick| *tick += 1);
+            }
+        }
+        woken
+    }
+
+    fn join(&self, class: Proxy) -> Class {
+        let class = Arc::new(class);
+        let mut classes = self.classes.lock();
+        if let Some((known, _)) = classes.known.get_key_value(&class) {
+            let known = known.clone();
+            if let Some(entry) = classes.known.get_mut(&known) {
+                entry.connections += 1;
+            }
+            return known;
+        }
+        let entry = Known { tick: watch::Sender::new(0), connections: 1, uses: HashMap::new() };
+        classes.known.insert(class.clone(), entry);
+        class
+    }
+
+    fn leave(&self, class: &Class) {
+        let mut classes = self.classes.lock();
+        let Some(known) = classes.known.get_mut(class) else { return };
+        known.connections -= 1;
+        if known.connections > 0 {
+            return;
+        }
+        let Some(gone) = classes.known.remove(class) else { return };
+        classes.stale.remove(class);
+        // nothing that nobody uses any more is kept; what another class uses as well stays
+        let unused: Vec<EditionOf> =
+            gone.uses.into_values().filter(|key| !classes.is_used(key)).collect();
+        for key in &unused {
+            classes.editions.remove(key);
+        }
+        drop(classes);
+        for key in &unused {
+            self.generator.memos().forget(key);
+        }
+        self.generator.forget(class);
+        self.generator.memos().forget(&OutboundOf(class.clone()));
+    }
+
+    fn edition(&self, class: &Class, of: TypeName) -> Arc<Edition> {
+        for _ in 0..TRIES {
+            let before = self.publishing.load(Ordering::SeqCst);
+            let world = self.world.load_full();
+            let key = self.generator.key(&world, class, of);
+            let (built, digest, fresh) = self.generator.edition(&world, &key);
+            let edition = self.keep(class, key, digest, &built, world.revision());
+            if fresh && before.is_multiple_of(2) && self.publishing.load(Ordering::SeqCst) == before {
+                return edition;
+            }
+            // a commit came in between: its publication wakes this class, unless it is over already
+            self.classes.lock().stale.insert(class.clone());
+            if !self.publishing.load(Ordering::SeqCst).is_multiple_of(2) {
+                return edition;
+            }
+        }
+        let classes = self.classes.lock();
+        if let Some(known) = classes.known.get(class) {
+            known.tick.send_modify(|tick| *tick += 1);
+        }
+        let kept = classes.known.get(class).and_then(|known| classes.editions.get(known.uses.get(&of)?));
+        kept.map_or_else(Edition::empty, |(_, edition)| edition.clone())
+    }
+
+    /// The edition of a key as the server knows it: the one it has, if the digest is the same.
+    fn keep(
+        &self,
+        class: &Class,
+        key: EditionOf,
+        digest: u64,
+        built: &generate::Edition,
+        revision: Revision,
+    ) -> Arc<Edition> {
+        let mut classes = self.classes.lock();
+        let kept = classes.editions.get(&key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
+        let edition = kept.unwrap_or_else(|| {
+            Edition::new(revision.0, built.resources.iter().map(resource).collect())
+        });
+        // a class without connections is a debug page's: nothing is remembered of it
+        let Some(known) = classes.known.get_mut(class) else { return edition };
+        let before = known.uses.insert(key.of, key.clone());
+        classes.editions.insert(key.clone(), (digest, edition.clone()));
+        if let Some(before) = before.filter(|before| *before != key)
+            && !classes.is_used(&before)
+        {
+            classes.editions.remove(&before);
+            self.generator.memos().forget(&before);
+        }
+        edition
+    }
+
+    /// Milliseconds since a revision was published.
+    fn age(&self, revision: u64) -> Option<f64> {
+        let published = self.published.lock();
+        let (_, at) = published.iter().rev().find(|(of, _)| of.0 == revision)?;
+        Some(at.elapsed().as_secs_f64() * 1000.0)
+    }
+}
+
+fn resource(made: &generate::Resource) -> xds::Resource {
+    xds::Resource {
+        name: made.name.clone(),
+        version: made.version,
+        body: xds::Body::rope(made.body.clone()),
+        vhds: false,
+    }
+}
+
+/// The generator's name of a type that is served.
+#[must_use]
+pub fn type_name(type_url: &TypeUrl) -> Option<TypeName> {
+    TypeName::from_url(type_url.as_str())
+}
+
+impl Catalog for MeshCatalog {
+    type Client = Arc<Member>;
+
+    fn admit(&self, node: &Node, peer: &Peer) -> Result<Arc<Member>, Refusal> {
+        let verified = self.0.admission.of_peer(peer)?;
+        let proxy = self.class_of(node, peer.variant).map_err(|why| Refusal::new(tonic::Code::InvalidArgument, why))?;
+        self.0.admission.check_identity(&verified, &proxy)?;
+        let class = self.0.join(proxy);
+        Ok(Arc::new(Member { inner: self.0.clone(), class, id: node.id.as_str().into(), verified }))
+    }
+
+    fn edition(&self, client: &Arc<Member>, type_url: &TypeUrl) -> Option<Arc<Edition>> {
+        let of = type_name(type_url)?;
+        if of == TypeName::VirtualHost && !client.class.capabilities.virtual_hosts {
+            return None;
+        }
+        Some(self.0.edition(&client.class, of))
+    }
+
+    fn watch(&self, client: &Arc<Member>) -> watch::Receiver<u64> {
+        let classes = self.0.classes.lock();
+        match classes.known.get(&client.class) {
+            Some(known) => known.tick.subscribe(),
+            None => watch::Sender::new(0).subscribe(),
+        }
+    }
+
+    fn observe(&self, client: &Arc<Member>, event: Observation<'_>) {
+        let id = &client.id;
+        let told = match event {
+            Observation::Connected { connection, .. } => {
+                tracing::info!(target: "ads", "ADS: new connection for node:{connection}");
+                return;
+            }
+            Observation::Disconnected => {
+                tracing::info!(target: "ads", "ADS: {id} disconnected");
+                return;
+            }
+            Observation::Sent { type_url, resources, removed, bytes, revision, .. } => {
+                let short = type_url.short();
+                tracing::info!(target: "ads", "{short}: PUSH for node:{id} resources:{} removed:{} size:{bytes}B", resources.len(), removed.len());
+                let what = format!("{} resources, {} removed", resources.len(), removed.len());
+                Event::of_proxy(Kind::Push, id, type_url.as_str(), what, self.0.age(revision))
+            }
+            Observation::Ack { type_url, revision, .. } => {
+                Event::of_proxy(Kind::Ack, id, type_url.as_str(), String::new(), self.0.age(revision))
+            }
+            Observation::Nack { type_url, names, message, revision, .. } => {
+                tracing::warn!(target: "ads", "{}: {id} refused {names:?}: {message}", type_url.short());
+                let message = message.to_owned();
+                Event::of_proxy(Kind::Nack, id, type_url.as_str(), message, self.0.age(revision))
+            }
+            _ => return,
+        };
+        self.0.events.tell(told);
+    }
+}

@@ -1,0 +1,111 @@
+//! Pages about what one proxy is given: the resources of its editions as JSON.
+
+use generate::{Class, TypeName};
+use serde_json::{Value, json};
+use xds::{Edition, TypeUrl};
+
+use crate::catalog::MeshCatalog;
+use crate::events::timestamp;
+
+const DUMPS: &str = "type.googleapis.com/envoy.admin.v3.";
+
+/// The resources of an edition, each with its `@type`; private keys are left out.
+fn resources(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Vec<(String, String, Value)> {
+    let edition: std::sync::Arc<Edition> = catalog.edition_of(class, of);
+    let one = |resource: &xds::Resource| {
+        let any = proto::google::protobuf::Any { type_url: of.url().to_owned(), value: resource.body.to_bytes() };
+        let mut json = proto::reflect::any_to_json(&any);
+        if of == TypeName::Secret {
+            redact(&mut json);
+        }
+        (resource.name.to_string(), resource.wire_version(), json)
+    };
+    edition.resources().iter().map(one).collect()
+}
+
+/// Takes private keys out of a secret (as Envoy does in its own dumps).
+fn redact(secret: &mut Value) {
+    for part in ["/tlsCertificate/privateKey", "/tls_certificate/private_key"] {
+        if let Some(key) = secret.pointer_mut(part) {
+            *key = json!({ "inlineBytes": "W3JlZGFjdGVkXQ==" });
+        }
+    }
+}
+
+/// The dump of a proxy in the form of Envoy's admin interface; the bootstrap, which we never see, is absent. `types`
+/// are short names or type URLs, separated by commas; empty for all.
+pub(super) fn config_dump(catalog: &MeshCatalog, class: &Class, types: &str, endpoints: bool) -> Value {
+    let now = timestamp(std::time::SystemTime::now());
+    let wanted: Vec<TypeUrl> =
+        types.split(',').map(str::trim).filter(|t| !t.is_empty()).map(TypeUrl::from_short).collect();
+    let wants = |of: TypeName| wanted.is_empty() || wanted.iter().any(|url| url.as_str() == of.url());
+    let version = |of: TypeName| catalog.edition_of(class, of).revision().to_string();
+    let mut configs = Vec::new();
+    if wants(TypeName::Cluster) {
+        let clusters: Vec<Value> = resources(catalog, class, TypeName::Cluster)
+            .into_iter()
+            .map(|(_, version, cluster)| json!({"versionInfo": version, "cluster": cluster, "lastUpdated": now}))
+            .collect();
+        let of = version(TypeName::Cluster);
+        configs.push(json!({
+            "@type": format!("{DUMPS}ClustersConfigDump"), "versionInfo": of, "dynamicActiveClusters": clusters,
+        }));
+    }
+    if wants(TypeName::Endpoint) && (endpoints || !wanted.is_empty()) {
+        let endpoints: Vec<Value> = resources(catalog, class, TypeName::Endpoint)
+            .into_iter()
+            .map(|(_, version, config)| json!({"versionInfo": version, "endpointConfig": config, "lastUpdated": now}))
+            .collect();
+        configs.push(json!({
+            "@type": format!("{DUMPS}EndpointsConfigDump"), "dynamicEndpointConfigs": endpoints,
+        }));
+    }
+    if wants(TypeName::Listener) {
+        let listeners: Vec<Value> = resources(catalog, class, TypeName::Listener)
+            .into_iter()
+            .map(|(name, version, listener)| {
+                let state = json!({"versionInfo": version, "listener": listener, "lastUpdated": now});
+                json!({"name": name, "activeState": state})
+            })
+            .collect();
+        let of = version(TypeName::Listener);
+        configs.push(json!({
+            "@type": format!("{DUMPS}ListenersConfigDump"), "versionInfo": of, "dynamicListeners": listeners,
+        }));
+    }
+    if wants(TypeName::Route) {
+        let routes: Vec<Value> = resources(catalog, class, TypeName::Route)
+            .into_iter()
+            .map(|(_, version, route)| json!({"versionInfo": version, "routeConfig": route, "lastUpdated": now}))
+            .collect();
+        configs.push(json!({ "@type": format!("{DUMPS}RoutesConfigDump"), "dynamicRouteConfigs": routes }));
+    }
+    if wants(TypeName::Secret) {
+        let secrets: Vec<Value> = resources(catalog, class, TypeName::Secret)
+            .into_iter()
+            .map(|(name, version, secret)| {
+                json!({"name": name, "versionInfo": version, "lastUpdated": now, "secret": secret})
+            })
+            .collect();
+        configs.push(json!({ "@type": format!("{DUMPS}SecretsConfigDump"), "dynamicActiveSecrets": secrets }));
+    }
+    if wants(TypeName::Extension) {
+        let extensions: Vec<Value> = resources(catalog, class, TypeName::Extension)
+            .into_iter()
+            .map(|(_, version, filter)| json!({"versionInfo": version, "ecdsFilter": filter, "lastUpdated": now}))
+            .collect();
+        configs.push(json!({ "@type": format!("{DUMPS}EcdsConfigDump"), "ecdsFilters": extensions }));
+    }
+    json!({ "configs": configs })
+}
+
+/// The endpoints of a proxy (`/debug/edsz`).
+pub(super) fn endpoints(catalog: &MeshCatalog, class: &Class) -> Value {
+    resources(catalog, class, TypeName::Endpoint).into_iter().map(|(_, _, endpoints)| endpoints).collect()
+}
+
+/// The name table of a proxy (`/debug/ndsz`).
+pub(super) fn names(catalog: &MeshCatalog, class: &Class) -> Value {
+    let tables = resources(catalog, class, TypeName::NameTable).into_iter().map(|(_, _, table)| table);
+    tables.into_iter().next().unwrap_or_else(|| json!({}))
+}

@@ -1,0 +1,218 @@
+//! The intake: the one task that owns the mesh. Changes come in, are gathered while they come fast, and are committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh::Mesh;
+use process::metrics::Metrics;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use sources::Change;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::catalog::MeshCatalog;
+use crate::events::Events;
+use crate::objects::Objects;
+
+mod debounce;
+#[cfg(test)]
+mod tests;
+
+pub use debounce::Debounce;
+
+/// What the intake counts, under upstream's names.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    services: Gauge,
+    virtual_services: Gauge,
+    rejected: Gauge,
+    debounce_time: Histogram,
+    commit_time: Histogram,
+    inbound: Family<[(&'static str, &'static str); 1], Counter>,
+    triggers: Family<[(&'static str, &'static str); 1], Counter>,
+}
+
+impl Counters {
+    /// Registers them.
+    #[must_use]
+    pub fn register(metrics: &Metrics) -> Self {
+        let times = || Histogram::new([0.01, 0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 20.0, 30.0]);
+        Self {
+            services: metrics.register("pilot_services", "Services known.", Gauge::default()),
+            virtual_services: metrics.register(
+                "pilot_virt_services",
+                "Virtual services known.",
+                Gauge::default(),
+            ),
+            rejected: metrics.register(
+                "pilot_total_rejected_configs",
+                "Documents refused when files were last read.",
+                Gauge::default(),
+            ),
+            debounce_time: metrics.register(
+                "pilot_debounce_time",
+                "Seconds from a change to its commit.",
+                times(),
+            ),
+            commit_time: metrics.register(
+                "pilot_pushcontext_init_seconds",
+                "Seconds to commit a batch of changes.",
+                times(),
+            ),
+            inbound: metrics.register(
+                "pilot_inbound_updates",
+                "Changes received, by type.",
+                Family::default(),
+            ),
+            triggers: metrics.register("pilot_push_triggers", "Reasons for pushes, by type.", Family::default()),
+        }
+    }
+
+    fn count(&self, change: &Change) {
+        let (mut endpoints, mut services, mut configs) = (0, 0, 0);
+        for edit in &change.edits {
+            match edit.object.kind {
+                config::Kind::EndpointSlice | config::Kind::Endpoints | config::Kind::Pod => endpoints += 1,
+                config::Kind::Service => services += 1,
+                _ => configs += 1,
+            }
+        }
+        for (inbound, trigger, count) in
+            [("eds", "endpoint", endpoints), ("svc", "service", services), ("config", "config", configs)]
+        {
+            if count > 0 {
+                self.inbound.get_or_create(&[("type", inbound)]).inc_by(count);
+                self.triggers.get_or_create(&[("type", trigger)]).inc();
+            }
+        }
+        if change.batch.settings.is_some() {
+            self.triggers.get_or_create(&[("type", "global")]).inc();
+        }
+    }
+}
+
+/// The owner of the mesh.
+pub struct Intake {
+    mesh: Mesh,
+    catalog: Arc<MeshCatalog>,
+    events: Arc<Events>,
+    objects: Arc<Objects>,
+    counters: Counters,
+}
+
+impl Intake {
+    /// Owns `mesh`, whose world must be the one `catalog` was made with.
+    #[must_use]
+    pub fn new(
+        mesh: Mesh,
+        catalog: Arc<MeshCatalog>,
+        events: Arc<Events>,
+        objects: Arc<Objects>,
+        counters: Counters,
+    ) -> Self {
+        Self { mesh, catalog, events, objects, counters }
+    }
+
+    /// Tells people and counters of a change as it arrives.
+    fn announce(&self, change: &Change) {
+        for problem in &change.problems {
+            match problem.severity {
+                config::Severity::Error => tracing::error!(target: "model", "{problem}"),
+                config::Severity::Warning => tracing::warn!(target: "model", "{problem}"),
+                config::Severity::Info => tracing::debug!(target: "model", "{problem}"),
+            }
+            self.events.problem(problem);
+        }
+        for edit in &change.edits {
+            tracing::info!(target: "model", "{} {}", edit.what.word(), edit.object);
+            self.events.edited(edit);
+        }
+        let errors = change.problems.iter().filter(|p| p.is_error()).count();
+        self.counters.rejected.set(i64::try_from(errors).unwrap_or(i64::MAX));
+        self.counters.count(change);
+    }
+
+    /// Commits a change and lets everybody know.
+    pub fn commit(&mut self, change: Change) {
+        if change.batch.is_empty() {
+            return;
+        }
+        let begin = std::time::Instant::now();
+        self.objects.note(&change.batch);
+        let story = self.mesh.commit(change.batch);
+        for panicked in &story.panics {
+            tracing::error!(target: "model", "{} {}: {}", panicked.stage, panicked.key, panicked.message);
+        }
+        for conflict in &story.conflicts {
+            tracing::warn!(target: "model", "{} {}: {} is kept, not {:?}", conflict.table, conflict.key, conflict.kept, conflict.refused);
+        }
+        let world = self.mesh.world();
+        self.counters.services.set(i64::try_from(world.services.len()).unwrap_or(i64::MAX));
+        self.counters.virtual_services.set(i64::try_from(world.virtual_services.len()).unwrap_or(i64::MAX));
+        let rows = story.len();
+        let woken = self.catalog.publish(&story, world);
+        let took = begin.elapsed();
+        self.counters.commit_time.observe(took.as_secs_f64());
+        tracing::info!(target: "ads", "revision {}: {rows} rows changed, {woken} classes of proxies to look at, {took:.1?}", story.revision);
+    }
+
+    /// Takes changes in until no source is left. The first of a quiet moment is committed at once.
+    pub async fn run(mut self, mut changes: mpsc::Receiver<Change>, mut debounce: Debounce) {
+        let start = Instant::now();
+        let mut pending: Option<Change> = None;
+        loop {
+            let due = debounce.due();
+            let arrived = tokio::select! {
+                biased;
+                arrived = changes.recv() => Some(arrived),
+                () = sleep_until(start + due.unwrap_or(Duration::MAX / 4)), if due.is_some() => None,
+            };
+            match arrived {
+                Some(Some(change)) => {
+                    self.announce(&change);
+                    debounce.arrived(start.elapsed());
+                    match &mut pending {
+                        Some(earlier) => earlier.merge(change),
+                        None => pending = Some(change),
+                    }
+                    if debounce.due().is_some_and(|due| due > start.elapsed()) {
+                        continue;
+                    }
+                }
+                Some(None) => break,
+                None => {}
+            }
+            let waited = debounce.taken(start.elapsed());
+            self.counters.debounce_time.observe(waited.as_secs_f64());
+            self.commit(pending.take().unwrap_or_default());
+        }
+        self.commit(pending.unwrap_or_default());
+    }
+
+    /// What was read before anybody is served: told and committed at once.
+    pub fn begin(&mut self, change: Change) {
+        for problem in &change.problems {
+            self.events.problem(problem);
+        }
+        let quiet = Change { edits: Vec::new(), ..change };
+        self.announce_start(&quiet);
+        self.commit(quiet);
+    }
+
+    fn announce_start(&self, change: &Change) {
+        for problem in change.problems.iter().filter(|p| p.severity != config::Severity::Info) {
+            if problem.is_error() {
+                tracing::error!(target: "model", "{problem}");
+            } else {
+                tracing::warn!(target: "model", "{problem}");
+            }
+        }
+        let errors = change.problems.iter().filter(|p| p.is_error()).count();
+        self.counters.rejected.set(i64::try_from(errors).unwrap_or(i64::MAX));
+        let objects = change.batch.puts.len();
+        tracing::info!(target: "model", "{objects} objects in {} files", change.files);
+    }
+}

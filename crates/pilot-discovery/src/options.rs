@@ -1,0 +1,103 @@
+//! What the control plane was told to do: flags and environment, read once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{Problem, Switches};
+use process::env::{Vars, go_duration};
+
+use crate::args::Args;
+
+/// Everything a control plane is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `--configDir`.
+    pub folder: Option<PathBuf>,
+    /// `--generatedConfigDir`: objects that a program keeps for a user.
+    pub generated: Option<PathBuf>,
+    /// `--meshConfig`.
+    pub mesh_config: Option<PathBuf>,
+    /// `--networksConfig`.
+    pub networks_config: Option<PathBuf>,
+    /// `--domain`.
+    pub domain: String,
+    /// `--clusterID`, else `CLUSTER_ID`.
+    pub cluster: String,
+    /// `--namespace`, else `POD_NAMESPACE`.
+    pub namespace: String,
+    /// `--httpAddr`; empty for none.
+    pub http: String,
+    /// `--monitoringAddr`; empty to serve it on the port of `http`.
+    pub monitoring: String,
+    /// `--grpcAddr`: `host:port`, `unix:///path`, or empty for none.
+    pub grpc: String,
+    /// `--secureGRPCAddr`; empty for none.
+    pub secure_grpc: String,
+    /// `--shutdownDuration`.
+    pub shutdown: Duration,
+    /// `--keepaliveInterval` and `--keepaliveTimeout`.
+    pub keepalive: (Duration, Duration),
+    /// `--keepaliveMaxServerConnectionAge`; `None` for no limit.
+    pub max_age: Option<Duration>,
+    /// `POD_NAME`: who answers.
+    pub pod: String,
+    /// Where a self-signed root is kept (`MELTEMI_CA_DIR`).
+    pub own_ca: PathBuf,
+    /// `MELTEMI_VHDS`: virtual hosts as resources of their own.
+    pub virtual_hosts: bool,
+    /// `PILOT_XDS_SEND_TIMEOUT`; `None` for no limit.
+    pub send_timeout: Option<Duration>,
+    /// All switches of the environment.
+    pub switches: Switches,
+}
+
+impl Options {
+    /// Reads flags and environment; what is wrong with the environment is told and its default used.
+    ///
+    /// # Errors
+    /// A flag whose value is not of its kind.
+    pub fn read(args: &Args, vars: &Vars) -> Result<(Self, Vec<Problem>), String> {
+        let pairs = vars.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (switches, problems) = Switches::from_pairs(pairs);
+        let path = |name: &str| Some(PathBuf::from(args.value(name))).filter(|p| !p.as_os_str().is_empty());
+        let duration = |name: &str| {
+            let text = args.value(name);
+            go_duration(text).ok_or_else(|| format!("invalid argument {text:?} for --{name}: want a duration such as 10s"))
+        };
+        let or = |given: &str, fallback: &str| {
+            if given.is_empty() { fallback.to_owned() } else { given.to_owned() }
+        };
+        let max_age = match args.value("keepaliveMaxServerConnectionAge") {
+            // upstream's default, "infinity", as a number of nanoseconds
+            "" | "2562047h47m16.854775807s" => None,
+            _ => Some(duration("keepaliveMaxServerConnectionAge")?),
+        };
+        let flag = |name: &str| vars.read::<bool>(name).ok().flatten().unwrap_or(false);
+        let options = Self {
+            folder: path("configDir"),
+            generated: path("generatedConfigDir"),
+            mesh_config: path("meshConfig"),
+            networks_config: path("networksConfig"),
+            domain: args.value("domain").to_owned(),
+            cluster: or(args.value("clusterID"), &switches.cluster_id),
+            namespace: or(args.value("namespace"), &switches.pod_namespace),
+            http: args.value("httpAddr").to_owned(),
+            monitoring: args.value("monitoringAddr").to_owned(),
+            grpc: args.value("grpcAddr").to_owned(),
+            secure_grpc: args.value("secureGRPCAddr").to_owned(),
+            shutdown: duration("shutdownDuration")?,
+            keepalive: (duration("keepaliveInterval")?, duration("keepaliveTimeout")?),
+            max_age,
+            pod: vars.get("POD_NAME").unwrap_or("istiod").to_owned(),
+            own_ca: vars.get("MELTEMI_CA_DIR").unwrap_or("./var/istio-ca").into(),
+            virtual_hosts: flag("MELTEMI_VHDS"),
+            send_timeout: vars
+                .read::<Duration>("PILOT_XDS_SEND_TIMEOUT")
+                .ok()
+                .flatten()
+                .filter(|timeout| !timeout.is_zero()),
+            switches,
+        };
+        Ok((options, problems))
+    }
+}

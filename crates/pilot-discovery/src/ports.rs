@@ -1,0 +1,121 @@
+//! The ports: plaintext and TLS gRPC, HTTP. Each is a task that serves until told to stop.
+
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+
+use process::listen;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_stream::StreamExt as _;
+use tonic::service::interceptor::InterceptedService;
+use xds::server::Server;
+use xds::server::incoming::{self, Io, Transport};
+
+use crate::ca::serving::ConnectionInfo;
+use crate::ca::{self, Connection, Tls};
+use crate::catalog::MeshCatalog;
+
+/// Told when the process stops.
+pub type Stop = watch::Receiver<bool>;
+
+/// Where plaintext gRPC is listened for.
+pub enum Plain {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A socket in the file system, for callers on this machine.
+    Unix(UnixListener),
+}
+
+/// Listens on `host:port` or `unix:///path`; `None` for an empty address.
+///
+/// # Errors
+/// As [`process::listen`].
+pub async fn plain(address: &str) -> Result<Option<Plain>, listen::Error> {
+    if let Some(path) = address.strip_prefix("unix://") {
+        // who may open the file may ask
+        return Ok(Some(Plain::Unix(listen::unix(Path::new(path), 0o660)?)));
+    }
+    Ok(tcp(address).await?.map(Plain::Tcp))
+}
+
+/// Listens on `host:port`; `None` for an empty address.
+///
+/// # Errors
+/// As [`process::listen`].
+pub async fn tcp(address: &str) -> Result<Option<TcpListener>, listen::Error> {
+    if address.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(listen::tcp(listen::resolve(address).await?).await?))
+}
+
+/// Waits until the process stops.
+pub async fn stopped(mut stop: Stop) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Serves xDS without TLS.
+pub fn serve_plain(server: &Server<MeshCatalog>, listener: Plain, stop: Stop) -> JoinHandle<()> {
+    let server = server.clone();
+    tokio::spawn(async move {
+        let router = server.transport().add_service(server.clone());
+        let stop = stopped(stop);
+        let served = match listener {
+            Plain::Tcp(listener) => router.serve_with_incoming_shutdown(pin!(incoming::tcp(listener)), stop).await,
+            Plain::Unix(listener) => {
+                router.serve_with_incoming_shutdown(pin!(incoming::unix(listener)), stop).await
+            }
+        };
+        ended("plaintext gRPC", served);
+    })
+}
+
+/// Serves xDS and certificates over TLS.
+pub fn serve_tls(
+    server: &Server<MeshCatalog>,
+    certificates: ca::Service,
+    tls: &Arc<Tls>,
+    listener: TcpListener,
+    stop: Stop,
+) -> JoinHandle<()> {
+    let server = server.clone();
+    let connections = tls.incoming(listener).map(|accepted: io::Result<Connection>| {
+        accepted.map(|connection| {
+            let info = connection.info();
+            let (address, certificates) = (info.address, info.certs.clone());
+            Io::new(connection, Transport { address, tls: true, certificates, unix: None })
+        })
+    });
+    tokio::spawn(async move {
+        let certificates = InterceptedService::new(certificates.into_server(), with_connection);
+        let router = server.transport().add_service(server.clone()).add_service(certificates);
+        ended("gRPC over TLS", router.serve_with_incoming_shutdown(connections, stopped(stop)).await);
+    })
+}
+
+/// What the transport knows of the peer, in the words of the certificate service.
+#[expect(clippy::result_large_err, reason = "the signature that tonic calls")]
+fn with_connection(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+    if let Some(transport) = request.extensions().get::<Transport>() {
+        let info = ConnectionInfo { certs: transport.certificates.clone(), address: transport.address };
+        request.extensions_mut().insert(info);
+    }
+    Ok(request)
+}
+
+/// Serves HTTP.
+pub fn serve_http(listener: TcpListener, router: axum::Router, stop: Stop) -> JoinHandle<()> {
+    let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+    tokio::spawn(async move {
+        ended("HTTP", axum::serve(listener, service).with_graceful_shutdown(stopped(stop)).await);
+    })
+}
+
+fn ended<E: std::fmt::Display>(what: &str, served: Result<(), E>) {
+    if let Err(error) = served {
+        tracing::error!("{what}: {error}");
+    }
+}

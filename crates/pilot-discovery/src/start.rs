@@ -1,0 +1,305 @@
+//! The assembly: every room put together, started in order, stopped in order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mesh::settings::Settings;
+use mesh::Mesh;
+use process::clock::{Clock, Real};
+use process::log::Scope;
+use process::metrics::Metrics;
+use process::signals::{Signals, Stop};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use sources::files::{Folder, Root};
+use sources::mesh_config::MeshConfiguration;
+use sources::watch::Sources;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use xds::server::Server;
+
+use crate::admission::{Admission, Rules};
+use crate::ca::authenticate::{ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule};
+use crate::ca::{self, Authenticator, Ca, Chain};
+use crate::catalog::{self, MeshCatalog};
+use crate::debug::{self, Debug};
+use crate::events::Events;
+use crate::intake::{Counters, Debounce, Intake};
+use crate::objects::Objects;
+use crate::options::Options;
+use crate::ports;
+
+#[cfg(test)]
+mod tests;
+
+/// The scopes of the log.
+pub const SCOPES: &[Scope] = &[
+    Scope { name: "ads", description: "connections and pushes of the discovery service" },
+    Scope { name: "model", description: "configuration: what is read and what is refused" },
+    Scope { name: "pkica", description: "the certificate authority" },
+    Scope { name: "serverca", description: "the certificate service" },
+];
+
+/// The release that is told to others.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Why a control plane does not start.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What `version` answers (as pkg/version).
+#[must_use]
+pub fn version(short: bool, json: bool) -> String {
+    let info = serde_json::json!({
+        "version": VERSION, "revision": "unknown", "golang_version": "", "status": "Modified", "tag": VERSION,
+    });
+    match (json, short) {
+        (true, _) => format!("{:#}", serde_json::json!({ "clientVersion": info })),
+        (false, true) => VERSION.to_owned(),
+        (false, false) => format!("version.BuildInfo{{Version:\"{VERSION}\", Component:\"pilot\"}}"),
+    }
+}
+
+/// A running control plane.
+pub struct Running {
+    /// The xDS server.
+    pub server: Server<MeshCatalog>,
+    /// What it serves.
+    pub catalog: Arc<MeshCatalog>,
+    /// Where it listens: the addresses of plaintext gRPC, gRPC over TLS, HTTP, monitoring; `None` for those not served.
+    pub addresses: [Option<std::net::SocketAddr>; 4],
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    ready: Arc<AtomicBool>,
+}
+
+/// Runs until a signal says to stop.
+///
+/// # Errors
+/// Why it cannot start.
+pub async fn run(options: Options) -> Result<(), Failure> {
+    let mut signals = Signals::install()?;
+    let grace = options.shutdown;
+    let running = start(options).await?;
+    let Stop::Graceful(name) = signals.next().await else { return Ok(()) };
+    tracing::info!("{name}: stopping");
+    tokio::select! {
+        () = running.stop(grace) => {}
+        _ = signals.next() => tracing::warn!("stopping at once"),
+    }
+    Ok(())
+}
+
+impl Running {
+    /// Is no longer ready, ends all streams and lets what is under way finish, for at most `grace`.
+    pub async fn stop(self, grace: Duration) {
+        self.ready.store(false, Ordering::SeqCst);
+        self.stop.send_replace(true);
+        self.server.connections().disconnect_all();
+        let finish = async {
+            for task in self.tasks {
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(grace, finish).await.is_err() {
+            tracing::warn!("some connections did not end within {grace:?}");
+        }
+    }
+}
+
+/// The listeners, opened in this order: first what fails early, gRPC last.
+struct Listeners {
+    http: Option<TcpListener>,
+    monitoring: Option<TcpListener>,
+    plain: Option<ports::Plain>,
+    secure: Option<TcpListener>,
+}
+
+/// Starts everything: what is in files is read and committed before anybody is served.
+///
+/// # Errors
+/// Why it cannot start.
+pub async fn start(options: Options) -> Result<Running, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(Real::new());
+    let metrics = Metrics::new();
+    metrics.register_process();
+    build_info(&metrics);
+    let events = Arc::new(Events::default());
+
+    let mut sources = sources_of(&options);
+    let (sources, first) = tokio::task::spawn_blocking(move || {
+        let first = sources.load();
+        (sources, first)
+    })
+    .await?;
+    let first = first?;
+    let settings = sources.mesh().settings().clone();
+    let trust_domain = settings.mesh.trust_domain.clone();
+
+    let authority = open_authority(&options, &trust_domain, &clock, &metrics)?;
+    let chain = Arc::new(chain_of(&options, &authority, &trust_domain)?);
+    let admission = Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
+
+    let mesh = Mesh::new(settings);
+    let served = catalog::Options { virtual_hosts: options.virtual_hosts };
+    let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
+    let objects = Arc::new(Objects::default());
+    let mut intake = Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), Counters::register(&metrics));
+    intake.begin(first);
+
+    let server = Server::new(catalog.clone(), xds_options(&options), xds::server::Metrics::register(&metrics));
+    let ready = Arc::new(AtomicBool::new(false));
+    let debug = Arc::new(Debug {
+        catalog: catalog.clone(),
+        connections: server.connections().clone(),
+        events,
+        objects,
+        metrics,
+        ready: ready.clone(),
+        cluster: options.cluster.clone(),
+        enabled: options.switches.enable_debug_on_http,
+    });
+
+    let listeners = listen(&options).await?;
+    let (stop, stopped) = watch::channel(false);
+    let addresses = listeners.addresses();
+    let mut tasks = Vec::new();
+    if let Some(listener) = listeners.monitoring {
+        tasks.push(ports::serve_http(listener, debug::monitoring(debug.clone()), stopped.clone()));
+    }
+    if let Some(listener) = listeners.http {
+        let alone = addresses[3].is_none();
+        let router = if alone { debug::monitoring(debug) } else { debug::http(debug) };
+        tasks.push(ports::serve_http(listener, router, stopped.clone()));
+    }
+    let debounce = Debounce::new(
+        std::time::Duration::try_from(options.switches.pilot_debounce_after).unwrap_or(Duration::from_millis(100)),
+        std::time::Duration::try_from(options.switches.pilot_debounce_max).unwrap_or(Duration::from_secs(10)),
+    );
+    let (changes, arriving) = mpsc::channel(16);
+    tokio::spawn(intake.run(arriving, debounce));
+    tokio::spawn(sources.run(changes));
+    tokio::spawn(authority.clone().keep(Duration::from_secs(60)));
+    if let Some(listener) = listeners.secure {
+        let service = authority.service(chain);
+        tasks.push(ports::serve_tls(&server, service, authority.tls(), listener, stopped.clone()));
+    }
+    if let Some(listener) = listeners.plain {
+        tasks.push(ports::serve_plain(&server, listener, stopped));
+    }
+    ready.store(true, Ordering::SeqCst);
+    tracing::info!("serving: plaintext xDS {:?}, xDS over TLS {:?}, HTTP {:?}, monitoring {:?}", addresses[0], addresses[1], addresses[2], addresses[3]);
+    Ok(Running { server, catalog, addresses, stop, tasks, ready })
+}
+
+impl Listeners {
+    fn addresses(&self) -> [Option<std::net::SocketAddr>; 4] {
+        let of = |listener: &Option<TcpListener>| listener.as_ref().and_then(|l| l.local_addr().ok());
+        let plain = match &self.plain {
+            Some(ports::Plain::Tcp(listener)) => listener.local_addr().ok(),
+            _ => None,
+        };
+        [plain, of(&self.secure), of(&self.http), of(&self.monitoring)]
+    }
+}
+
+async fn listen(options: &Options) -> Result<Listeners, process::listen::Error> {
+    Ok(Listeners {
+        http: ports::tcp(&options.http).await?,
+        monitoring: ports::tcp(&options.monitoring).await?,
+        secure: ports::tcp(&options.secure_grpc).await?,
+        plain: ports::plain(&options.grpc).await?,
+    })
+}
+
+fn build_info(metrics: &Metrics) {
+    let info = Family::<[(&'static str, &'static str); 2], Gauge>::default();
+    info.get_or_create(&[("component", "pilot"), ("tag", VERSION)]).set(1);
+    metrics.register("istio_build", "Constant 1, labelled with what is running.", info);
+    let info = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+    info.get_or_create(&[("version", VERSION)]).set(1);
+    metrics.register("pilot_info", "Constant 1, labelled with the version.", info);
+}
+
+fn sources_of(options: &Options) -> Sources {
+    let cluster: Arc<str> = options.cluster.as_str().into();
+    let roots = [(&options.folder, false), (&options.generated, true)];
+    let roots: Vec<Root> = roots
+        .into_iter()
+        .filter_map(|(path, generated)| Some(Root { path: path.clone()?, generated }))
+        .collect();
+    let folder = (!roots.is_empty()).then(|| Folder::new(roots, cluster.clone()));
+    let base = Settings {
+        switches: Arc::new(options.switches.clone()),
+        domain: options.domain.as_str().into(),
+        cluster,
+        system_namespace: options.namespace.as_str().into(),
+        ..Settings::default()
+    };
+    let revision = &options.switches.revision;
+    let mesh =
+        MeshConfiguration::new(base, options.mesh_config.clone(), options.networks_config.clone(), revision);
+    Sources::new(folder, mesh)
+}
+
+fn open_authority(
+    options: &Options,
+    trust_domain: &str,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Ca, ca::Error> {
+    let mut state = ca::Options::in_dir(&options.own_ca, trust_domain);
+    state.plugged = Some(options.switches.root_ca_dir.clone().into());
+    let names = ca::serving::default_names(&options.namespace, &options.switches.revision, &[]);
+    Ca::open(state, names, clock.clone(), metrics)
+}
+
+fn chain_of(options: &Options, authority: &Ca, trust_domain: &str) -> Result<Chain, Failure> {
+    let mut chain: Vec<Arc<dyn Authenticator>> =
+        vec![Arc::new(ClientCertificate::new(authority.live().clone()))];
+    let switches = &options.switches;
+    if !switches.jwt_rule.is_empty() {
+        let rule = JwtRule::parse(&switches.jwt_rule)?;
+        chain.push(Arc::new(JwtAuthenticator::of_rule(&rule, trust_domain)?));
+    }
+    if !switches.trusted_gateway_cidr.is_empty() {
+        let (forwarded, wrong) = ForwardedCertificate::new(&switches.trusted_gateway_cidr);
+        for network in wrong {
+            tracing::warn!("TRUSTED_GATEWAY_CIDR: {network:?} is not a network; it is left out");
+        }
+        chain.push(Arc::new(forwarded));
+    }
+    Ok(Chain::new(chain))
+}
+
+fn rules_of(options: &Options, root_namespace: &str) -> Rules {
+    let switches = &options.switches;
+    let allowed = switches.debug_endpoint_auth_allowed_namespaces.split(',').map(str::trim);
+    let own = [options.namespace.as_str(), root_namespace];
+    let debug_namespaces: BTreeSet<String> =
+        allowed.chain(own).filter(|ns| !ns.is_empty()).map(str::to_owned).collect();
+    Rules {
+        authenticate: switches.xds_auth,
+        authenticate_plaintext: switches.xds_auth_plaintext,
+        check_identity: switches.pilot_enable_xds_identity_check,
+        debug_by_namespace: switches.enable_debug_endpoint_auth,
+        debug_namespaces,
+    }
+}
+
+fn xds_options(options: &Options) -> xds::server::Options {
+    let control_plane = serde_json::json!({
+        "Component": "istiod", "ID": options.pod, "Info": { "version": VERSION },
+    });
+    xds::server::Options {
+        keepalive_interval: options.keepalive.0,
+        keepalive_timeout: options.keepalive.1,
+        max_age: options.max_age,
+        send_timeout: options.send_timeout,
+        new_streams_per_second: options.switches.pilot_max_requests_per_second,
+        control_plane: control_plane.to_string(),
+        ..xds::server::Options::default()
+    }
+}

@@ -1,0 +1,95 @@
+//! What a source has to tell: facts to commit, complaints, and the edits behind them.
+
+use std::sync::Arc;
+
+use config::{Meta, Problem};
+use mesh::Batch;
+
+/// What became of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// It is new.
+    Added,
+    /// It says something else than before.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+impl What {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// One object that a user edited.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// Who it is, and where it stands (or stood).
+    pub object: Arc<Meta>,
+    /// What became of it.
+    pub what: What,
+}
+
+/// Something is different from what was told before.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// For the mesh. May be empty: then only problems have changed.
+    pub batch: Batch,
+    /// Everything that is wrong with files that were read again for this change.
+    pub problems: Vec<Problem>,
+    /// The objects in the batch that say something else, not those that only moved to another line.
+    pub edits: Vec<Edit>,
+    /// How many files are read in all.
+    pub files: usize,
+}
+
+impl Change {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty() && self.problems.is_empty()
+    }
+
+    /// Appends a later change.
+    pub fn merge(&mut self, later: Self) {
+        merge_batch(&mut self.batch, later.batch);
+        self.problems.extend(later.problems);
+        self.edits.extend(later.edits);
+        self.files = later.files;
+    }
+}
+
+/// Appends a later batch. A batch is applied removals first, so an object that comes back is no longer removed, and one
+/// that goes is no longer put.
+pub(crate) fn merge_batch(earlier: &mut Batch, later: Batch) {
+    for (kind, key) in &later.removes {
+        earlier.puts.retain(|(cluster, object)| {
+            let meta = &object.meta;
+            object.kind() != *kind
+                || meta.name != key.name
+                || meta.namespace != key.namespace
+                || *cluster != key.cluster
+        });
+    }
+    for (cluster, object) in &later.puts {
+        let meta = &object.meta;
+        earlier.removes.retain(|(kind, key)| {
+            object.kind() != *kind
+                || meta.name != key.name
+                || meta.namespace != key.namespace
+                || *cluster != key.cluster
+        });
+    }
+    earlier.removes.extend(later.removes);
+    earlier.puts.extend(later.puts);
+    if later.settings.is_some() {
+        earlier.settings = later.settings;
+    }
+}

@@ -1,0 +1,30 @@
+//! Broken control planes: each breaks one promise, and the simulation must notice.
+
+/// A way to be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sabotage {
+    /// Clusters are declared gone before the routes that mention them have changed.
+    RemoveFirst,
+    /// One response in eight is lost, and nobody knows.
+    LoseResponses,
+    /// Everything of a type is sent again with each change.
+    ResendAll,
+    /// The generator is not told of one commit in three.
+    ForgetCommits,
+    /// Connections are not woken again for an answer from an old world, nor by what a commit flagged.
+    IgnoreStale,
+    /// Responses go out without waiting for room.
+    IgnoreBudget,
+}
+
+impl Sabotage {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::RemoveFirst,
+        Self::LoseResponses,
+        Self::ResendAll,
+        Self::ForgetCommits,
+        Self::IgnoreStale,
+        Self::IgnoreBudget,
+    ];
+}
