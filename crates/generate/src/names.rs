@@ -55,6 +55,10 @@ fn add<L: Level>(
         .filter(|a| a.parse::<IpAddr>().is_ok())
         .map(ToString::to_string)
         .collect();
+    if ips.len() == 1 && service.registry == Registry::External && service.addresses.len() > 1 {
+        // Each address of a ServiceEntry is one that callers may use.
+        ips = service.addresses.iter().filter(|a| a.parse::<IpAddr>().is_ok()).map(ToString::to_string).collect();
+    }
     if headless && service.resolution == Resolution::Passthrough && !service.ports.is_empty() {
         headless_names(r, world, proxy, service, &mut ips, table);
     }

@@ -7,7 +7,7 @@ use mesh::{ServiceKey, World};
 use tables::{Ask, Asking, Level};
 
 use crate::encoded::{Resource, TypeName, digest, digest_debug};
-use crate::proxy::{Proxy, ProxyKind};
+use crate::proxy::{OwnWorkload, Proxy, ProxyKind};
 use crate::scope::{Named, Scope, ScopedService};
 use crate::{clusters, endpoints, gateways, listeners, names, routes, scope, secrets};
 
@@ -224,14 +224,20 @@ impl Ask for Assignment {
 
 /// Outbound listeners of a sidecar.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct OutboundListeners(pub Arc<Proxy>);
+pub struct OutboundListeners {
+    /// Outbound form.
+    pub proxy: Arc<Proxy>,
+    /// What they tell of the workload; `None` where only their routes are asked for, which do not depend on it.
+    pub own: Option<Arc<OwnWorkload>>,
+}
 level!(OutboundListeners = 2300);
 impl Ask for OutboundListeners {
     type World = World;
     type Out = listeners::Built;
     fn build(&self, r: &Asking<'_, Self>) -> listeners::Built {
-        let seen = r.ask(&ScopeOf(self.0.clone()));
-        listeners::outbound(r, r.world(), &self.0, &seen)
+        let seen = r.ask(&ScopeOf(self.proxy.clone()));
+        let told = Proxy { own: self.own.clone(), ..(*self.proxy).clone() };
+        listeners::outbound(r, r.world(), &told, &seen)
     }
     fn digest(out: &listeners::Built) -> u64 {
         out.digest()
@@ -439,7 +445,7 @@ impl EditionOf {
     fn built_listeners(&self, r: &Reading<'_>) -> Vec<Arc<listeners::Built>> {
         match self.proxy.kind {
             ProxyKind::Sidecar => vec![
-                r.ask(&OutboundListeners(self.outbound(r))),
+                r.ask(&OutboundListeners { proxy: self.outbound(r), own: self.proxy.own.clone() }),
                 r.ask(&InboundListeners(self.proxy.clone())),
             ],
             ProxyKind::Router => vec![r.ask(&GatewayListeners(self.proxy.clone()))],
@@ -461,7 +467,7 @@ impl EditionOf {
         let proxy = &self.proxy;
         let built: Vec<Arc<routes::BuiltRoute>> = match proxy.kind {
             ProxyKind::Sidecar => {
-                let names = &r.ask(&OutboundListeners(proxy.clone())).routes;
+                let names = &r.ask(&OutboundListeners { proxy: proxy.clone(), own: None }).routes;
                 let ask = |name: &Arc<str>| r.ask(&SidecarRoute { proxy: proxy.clone(), name: name.clone() });
                 names.iter().map(ask).collect()
             }

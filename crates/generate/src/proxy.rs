@@ -68,6 +68,36 @@ pub enum IpMode {
     Dual,
 }
 
+/// What a proxy's listeners tell of its workload: tags of traces, the peer header of a stock Envoy. It is the same for all
+/// pods of a workload.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct OwnWorkload {
+    /// `WORKLOAD_NAME`.
+    pub workload: Arc<str>,
+    /// The node's cluster, by which collectors know the producer of a span.
+    pub service_cluster: Arc<str>,
+    /// The labels in [`OwnWorkload::LABELS`] that it has.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+impl OwnWorkload {
+    /// Labels that tell what a workload is called.
+    pub const LABELS: [&str; 6] = [
+        "service.istio.io/canonical-name",
+        "service.istio.io/canonical-revision",
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/version",
+        "app",
+        "version",
+    ];
+
+    /// A label, empty if there is none.
+    #[must_use]
+    pub fn label(&self, name: &str) -> &str {
+        self.labels.get(name).map_or("", |v| &**v)
+    }
+}
+
 /// Everything a builder may know of a proxy. `outbound` blanks what only the proxy's own inbound side depends on, so
 /// that workloads that see the same mesh share one value, hence all resources built from it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -123,8 +153,11 @@ pub struct Proxy {
     /// `POD_PORTS`: container ports by name.
     pub pod_ports: BTreeMap<Arc<str>, u32>,
     /// All other metadata that builders look at, by upstream's name (`TLS_CLIENT_CERT_CHAIN`, `IDLE_TIMEOUT`,
-    /// `ENABLE_HBONE`, ...), as text.
+    /// `ENABLE_HBONE`, ...), as text. Only the keys in `metadata::LOOKED_AT` are kept, as whatever differs between two
+    /// workloads keeps them from sharing what is built.
     pub metadata: BTreeMap<Arc<str>, Arc<str>>,
+    /// Who the workload is, for what its listeners tell of it; `None` in the outbound form of a sidecar.
+    pub own: Option<Arc<OwnWorkload>>,
     /// The Sidecar object that applies (namespace, name): set in the outbound form.
     pub sidecar: Option<(Arc<str>, Arc<str>)>,
 }
@@ -163,6 +196,8 @@ impl Proxy {
         if self.kind == ProxyKind::Sidecar {
             out.service_account = Arc::from("");
             out.workload = Arc::from("");
+            out.own = None;
+            out.metadata.retain(|k, _| !metadata::INBOUND_ONLY.contains(&&**k));
             out.labels.retain(|k, _| asked.contains(k));
             if asked.iter().any(|k| **k == *NODE_LABEL) {
                 out.node = self.node.clone();
@@ -172,7 +207,7 @@ impl Proxy {
         out
     }
 
-    /// The metadata value under an upstream name.
+    /// The metadata value under an upstream name, which must stand in `metadata::LOOKED_AT`.
     #[must_use]
     pub fn meta(&self, name: &str) -> Option<&str> {
         self.metadata.get(name).map(|v| &**v)

@@ -16,9 +16,6 @@ use pilot_agent::settings::Settings;
 use pilot_agent::{commands, envoy, wiring};
 use process::log::Scope;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SCOPES: [Scope; 6] = [
     Scope { name: "xdsproxy", description: "XDS Proxy in Istio Agent" },
     Scope { name: "sds", description: "SDS server of the agent" },
@@ -28,6 +25,7 @@ const SCOPES: [Scope; 6] = [
     Scope { name: "healthcheck", description: "Health Checks performed by Istio-Agent" },
 ];
 
+// The allocator is the system's: an arena of its own cost more memory than all that the agent keeps in it.
 fn main() -> ExitCode {
     let started = Instant::now();
     let (args, dropped) = without_unknown_flags(std::env::args_os().collect());

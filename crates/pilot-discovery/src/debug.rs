@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use process::metrics::{self, Metrics};
@@ -129,7 +129,7 @@ async fn show_page(
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     };
     let from = from.map(|axum::Extension(ConnectInfo(address))| address);
-    let proofs = Peer { address: from, ..Peer::of(&headers, &axum::http::Extensions::new()) };
+    let proofs = Peer { address: from, ..Peer::of(&headers, &Extensions::new()) };
     let sight = match debug.catalog.admission().sight(from.map(|a| a.ip()), &proofs) {
         Ok(sight) => sight,
         Err(why) => {
@@ -194,7 +194,7 @@ impl Debug {
             "mesh" => Page::Json(world::mesh(&world())),
             "push_status" => Page::Json(world::sizes(&self.catalog, self.connections.len())),
             "memoz" => Page::Json(world::memos(&self.catalog)),
-            _ => Page::Json(PAGES.iter().map(|(name, ..)| format!("/debug/{name}").into()).collect()),
+            _ => Page::Json(PAGES.iter().map(|(name, ..)| Value::from(format!("/debug/{name}"))).collect()),
         }
     }
 

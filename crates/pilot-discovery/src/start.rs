@@ -175,8 +175,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tasks.push(ports::serve_http(listener, router, stopped.clone()));
     }
     let debounce = Debounce::new(
-        std::time::Duration::try_from(options.switches.pilot_debounce_after).unwrap_or(Duration::from_millis(100)),
-        std::time::Duration::try_from(options.switches.pilot_debounce_max).unwrap_or(Duration::from_secs(10)),
+        options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),
+        options.switches.pilot_debounce_max.to_std().unwrap_or(Duration::from_secs(10)),
     );
     let (changes, arriving) = mpsc::channel(16);
     tokio::spawn(intake.run(arriving, debounce));

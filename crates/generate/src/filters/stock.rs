@@ -323,16 +323,17 @@ pub(crate) fn learn(mutual_tls: bool) -> HttpFilter {
 
 /// `workload;namespace;canonical service;canonical revision;cluster;app;version`.
 fn peer(proxy: &Proxy) -> String {
+    let own = proxy.own.clone().unwrap_or_default();
     let first = |names: &[&str], default: &str| {
-        let found = names.iter().find_map(|n| proxy.labels.get(*n).filter(|v| !v.is_empty()));
-        found.map_or_else(|| default.to_owned(), |v| v.to_string())
+        let found = names.iter().map(|n| own.label(n)).find(|v| !v.is_empty());
+        found.unwrap_or(default).to_owned()
     };
     let service = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
     let revision = ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
     let fields = [
-        proxy.workload.to_string(),
+        own.workload.to_string(),
         proxy.namespace.to_string(),
-        first(&service, &proxy.workload),
+        first(&service, &own.workload),
         first(&revision, "latest"),
         proxy.cluster.to_string(),
         first(&["app"], ""),

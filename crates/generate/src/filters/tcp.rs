@@ -88,7 +88,8 @@ impl Filters<'_> {
         let mut proxy = TcpProxy {
             stat_prefix: of.stat_prefix,
             cluster_specifier: Some(of.destination),
-            idle_timeout: of.idle_timeout.or(self.idle_timeout),
+            // Black holes, which are not logged, have none.
+            idle_timeout: of.idle_timeout.or(self.idle_timeout.filter(|_| of.logged)),
             max_downstream_connection_duration: of.max_duration,
             tunneling_config: of.tunnel,
             ..TcpProxy::default()

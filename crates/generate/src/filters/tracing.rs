@@ -7,11 +7,10 @@ use config::mesh::{
 use config::telemetry::{CustomTag as TelemetryTag, Type as PolicyTag, WorkloadMode};
 use mesh::World;
 use proto::envoy::config::core::v3::{
-    GrpcService, HeaderValue, HeaderValueOption, HttpService, HttpUri, grpc_service, http_uri::HttpUpstreamType,
+    GrpcService, HeaderValue, HeaderValueOption, HttpService, HttpUri, grpc_service,
+    header_value_option::HeaderAppendAction, http_uri::HttpUpstreamType,
 };
-use proto::envoy::config::trace::v3::{
-    DatadogConfig, OpenTelemetryConfig, SkyWalkingConfig, ZipkinConfig, tracing, zipkin_config,
-};
+use proto::envoy::config::trace::v3::{DatadogConfig, SkyWalkingConfig, ZipkinConfig, tracing, zipkin_config};
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::Tracing;
 use proto::envoy::r#type::metadata::v3::{MetadataKey, MetadataKind, metadata_key, metadata_kind};
 use proto::envoy::r#type::tracing::v3::{CustomTag, custom_tag};
@@ -23,6 +22,8 @@ use super::{config_of, providers};
 use crate::encoded::{bool_value, duration, seconds, u32_value};
 use crate::proxy::{Proxy, ProxyKind};
 use crate::telemetry::{self, Applicable};
+
+mod otel;
 
 /// Tracing of a class, and whether the request id decides sampling.
 #[derive(Clone, Debug)]
@@ -162,10 +163,11 @@ fn tags(proxy: &Proxy, config: &ProxyConfig, istio: bool, own: &[(&String, &Tele
     let or = |value: &str, default: &str| if value.is_empty() { default.to_owned() } else { value.to_owned() };
     let mut out = Vec::new();
     if istio {
-        let label = |name: &str| proxy.labels.get(name).map_or("", |v| &**v);
+        let own = proxy.own.clone().unwrap_or_default();
+        let label = |name: &str| own.label(name).to_owned();
         out.extend([
-            literal("istio.canonical_revision", &or(label("service.istio.io/canonical-revision"), "latest")),
-            literal("istio.canonical_service", &or(label("service.istio.io/canonical-name"), "unknown")),
+            literal("istio.canonical_revision", &or(&label("service.istio.io/canonical-revision"), "latest")),
+            literal("istio.canonical_service", &or(&label("service.istio.io/canonical-name"), "unknown")),
             literal("istio.mesh_id", &or(&proxy.mesh_id, "unknown")),
             literal("istio.namespace", &or(&proxy.namespace, "default")),
             literal("istio.cluster_id", &or(&proxy.cluster, "unknown")),
@@ -221,7 +223,7 @@ fn of_policy(tag: &PolicyTag, formatters: bool) -> Option<custom_tag::Type> {
 /// As `configureFromProviderConfig`; `None` where the provider does not trace or its service is unknown.
 fn of_provider<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, of: &ExtensionProvider) -> Option<Tracing> {
     let mut child = proxy.kind == ProxyKind::Router;
-    let producer = proxy.meta("SERVICE_CLUSTER").unwrap_or_default();
+    let producer = proxy.own.as_ref().map_or_else(String::new, |own| own.service_cluster.to_string());
     let (name, limit, any): (&str, u32, Any) = match of.provider.as_ref()? {
         Kind::Zipkin(zipkin) => {
             let (host, cluster) = providers::lookup(r, world, &zipkin.service, zipkin.port)?;
@@ -231,7 +233,7 @@ fn of_provider<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, of: &Extens
             let (host, cluster) = providers::lookup(r, world, &datadog.service, datadog.port)?;
             let config = DatadogConfig {
                 collector_cluster: cluster,
-                service_name: producer.into(),
+                service_name: producer,
                 collector_hostname: host,
                 ..DatadogConfig::default()
             };
@@ -243,15 +245,8 @@ fn of_provider<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, of: &Extens
             let config = SkyWalkingConfig { grpc_service: Some(grpc(cluster, host)), ..SkyWalkingConfig::default() };
             ("envoy.tracers.skywalking", 0, proto::any(&config))
         }
-        Kind::Opentelemetry(otel) if otel.http.is_none() => {
-            let (host, cluster) = providers::lookup(r, world, &otel.service, otel.port)?;
-            let mut service = grpc(cluster, host);
-            service.timeout = otel.grpc.as_ref().and_then(|g| g.timeout).map(duration);
-            let config = OpenTelemetryConfig {
-                grpc_service: Some(service),
-                service_name: producer.into(),
-                ..OpenTelemetryConfig::default()
-            };
+        Kind::Opentelemetry(otel) => {
+            let config = otel::config(r, world, proxy, otel, producer)?;
             ("envoy.tracers.opentelemetry", otel.max_tag_length, proto::any(&config))
         }
         _ => return None,
@@ -301,15 +296,20 @@ fn of_zipkin(proxy: &Proxy, zipkin: &ZipkinTracingProvider, host: &str, cluster:
     out
 }
 
-/// A header of requests to a collector; those out of the environment are written by the agent's bootstrap.
+/// A header of requests to a collector. Headers out of the control plane's environment are not known here.
 fn added(header: &config::mesh::HttpHeader) -> Option<HeaderValueOption> {
-    let value = match header.header_value.as_ref()? {
-        config::mesh::HeaderValue::Value(value) => value.clone(),
-        config::mesh::HeaderValue::EnvName(name) => format!("%ENVIRONMENT({name})%"),
-    };
     Some(HeaderValueOption {
-        header: Some(HeaderValue { key: header.name.clone(), value, ..HeaderValue::default() }),
-        append_action: 2,
+        header: Some(written(header)?),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         ..HeaderValueOption::default()
     })
+}
+
+fn written(header: &config::mesh::HttpHeader) -> Option<HeaderValue> {
+    match header.header_value.as_ref()? {
+        config::mesh::HeaderValue::Value(value) => {
+            Some(HeaderValue { key: header.name.clone(), value: value.clone(), ..HeaderValue::default() })
+        }
+        config::mesh::HeaderValue::EnvName(_) => None,
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use config::mesh::MeshConfig;
 use config::networking::CaptureMode;
 use config::protocol::Protocol;
 use mesh::World;
@@ -42,7 +43,16 @@ pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, sc
         return out;
     }
     let filters = Filters::of(r, world, proxy, Class::SidecarOutbound);
-    let outbound = Outbound { r, world, proxy, scope, settings, filters };
+    let outbound = Outbound {
+        r,
+        world,
+        proxy,
+        scope,
+        settings,
+        filters,
+        wildcards: wildcards(proxy),
+        own_ports: own_ports(proxy, &settings.mesh),
+    };
     let entries = outbound.entries();
     out.pods = entries.pods;
     let fallthrough = outbound.fallthrough();
@@ -67,6 +77,10 @@ struct Outbound<'a, L: Level> {
     scope: &'a Scope,
     settings: &'a Settings,
     filters: Filters<'a>,
+    /// Addresses that stand for all of a host.
+    wildcards: Vec<Arc<str>>,
+    /// Ports that the proxy itself listens on.
+    own_ports: [u32; 6],
 }
 
 /// Addresses that stand for all of a host.
@@ -155,14 +169,17 @@ impl<'a, L: Level> Outbound<'a, L> {
         if pods.peek().is_none() && service.registry == Registry::External && service.selector.is_empty() {
             return self.add(Wanted::new(bind, port, view), routes, out);
         }
-        let in_one = self.settings.switches.pilot_enable_headless_filter_chain_listener && port.protocol.is_tcp();
+        let in_one =
+            self.settings.switches.pilot_enable_headless_filter_chain_listener && port.protocol.is_tcp();
         for pod in pods {
-            if pod.addresses.is_empty() || !pod.addresses.iter().all(|a| a.parse::<std::net::IpAddr>().is_ok()) {
+            if pod.addresses.is_empty()
+                || !pod.addresses.iter().all(|a| a.parse::<std::net::IpAddr>().is_ok())
+            {
                 continue;
             }
             let mut wanted = Wanted::new(bind, port, view);
             if in_one {
-                wanted.bind.addresses = wildcards(self.proxy);
+                wanted.bind.addresses.clone_from(&self.wildcards);
                 wanted.cidrs.clone_from(&pod.addresses);
                 wanted.pods = true;
             } else {
@@ -184,18 +201,22 @@ impl<'a, L: Level> Outbound<'a, L> {
             Some(address) => **address == *self.proxy.wildcard(),
             None => port.protocol.is_http(),
         };
-        !(wildcard && self.own_ports().contains(&port.number))
+        !(wildcard && self.own_ports.contains(&port.number))
     }
+}
 
-    /// Ports that the proxy itself listens on.
-    fn own_ports(&self) -> [u32; 6] {
-        const SAID: [&str; 4] =
-            ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT", "ENVOY_SECURE_METRICS_PORT", "ENVOY_SECURE_MERGED_METRICS_PORT"];
-        let said = SAID.map(|name| self.proxy.meta(name).and_then(|text| text.parse().ok()).unwrap_or(u32::MAX));
-        let mesh = [self.settings.mesh.proxy_listen_port, self.settings.mesh.proxy_inbound_listen_port];
-        let [listen, inbound] = mesh.map(|port| u32::try_from(port).unwrap_or(u32::MAX));
-        [said[0], said[1], said[2], said[3], listen, inbound]
-    }
+/// Ports that the proxy itself listens on.
+fn own_ports(proxy: &Proxy, mesh: &MeshConfig) -> [u32; 6] {
+    let said = |name: &str| proxy.meta(name).and_then(|text| text.parse().ok()).unwrap_or(u32::MAX);
+    let own = |port: i32| u32::try_from(port).unwrap_or(u32::MAX);
+    [
+        said("ENVOY_STATUS_PORT"),
+        said("ENVOY_PROMETHEUS_PORT"),
+        said("ENVOY_SECURE_METRICS_PORT"),
+        said("ENVOY_SECURE_MERGED_METRICS_PORT"),
+        own(mesh.proxy_listen_port),
+        own(mesh.proxy_inbound_listen_port),
+    ]
 }
 
 /// Names of listeners that stand for one pod, with the address of that pod.

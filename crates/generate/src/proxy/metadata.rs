@@ -8,10 +8,34 @@ use mesh::endpoints::Locality;
 use proto::envoy::config::core::v3::Node;
 use proto::google::protobuf::{Struct, Value, value::Kind};
 
-use super::{Capabilities, Interception, IpMode, Proxy, ProxyKind};
+use super::{Capabilities, Interception, IpMode, OwnWorkload, Proxy, ProxyKind};
 
 /// Keys that have a field of their own or that no builder asks for in text form.
 const STRUCTURED: [&str; 4] = ["LABELS", "PROXY_CONFIG", "ANNOTATIONS", "PLATFORM_METADATA"];
+
+/// Keys that builders look at by [`Proxy::meta`] and [`Proxy::flag`].
+const LOOKED_AT: [&str; 17] = [
+    "DNS_AUTO_ALLOCATE",
+    "DNS_CAPTURE",
+    "DNS_PROXY_ADDR",
+    "ENABLE_HBONE",
+    "ENVOY_PROMETHEUS_PORT",
+    "ENVOY_SECURE_MERGED_METRICS_PORT",
+    "ENVOY_SECURE_METRICS_PORT",
+    "ENVOY_STATUS_PORT",
+    "FILE_CREDENTIAL",
+    "IDLE_TIMEOUT",
+    "INBOUND_LISTENER_EXACT_BALANCE",
+    "OUTBOUND_LISTENER_EXACT_BALANCE",
+    "TLS_CLIENT_CERT_CHAIN",
+    "TLS_CLIENT_KEY",
+    "TLS_CLIENT_ROOT_CERT",
+    "UNPRIVILEGED_POD",
+    "credential",
+];
+/// Keys that only inbound builders look at.
+pub(super) const INBOUND_ONLY: [&str; 4] =
+    ["INBOUND_LISTENER_EXACT_BALANCE", "TLS_SERVER_CERT_CHAIN", "TLS_SERVER_KEY", "TLS_SERVER_ROOT_CERT"];
 
 /// See [`Proxy::from_node`].
 pub(super) fn parse(node: &Node) -> Result<Proxy, String> {
@@ -69,10 +93,20 @@ pub(super) fn parse(node: &Node) -> Result<Proxy, String> {
         capabilities: capabilities(node),
         config,
         namespace,
-        metadata: text,
+        own: Some(Arc::new(own(&get("WORKLOAD_NAME"), &node.cluster, meta))),
+        metadata: text
+            .into_iter()
+            .filter(|(k, _)| LOOKED_AT.contains(&&**k) || INBOUND_ONLY.contains(&&**k))
+            .collect(),
         pod_ports: BTreeMap::new(),
         sidecar: None,
     })
+}
+
+fn own(workload: &Arc<str>, cluster: &str, meta: &Struct) -> OwnWorkload {
+    let mut labels = labels(meta);
+    labels.retain(|k, _| OwnWorkload::LABELS.contains(&&**k));
+    OwnWorkload { workload: workload.clone(), service_cluster: cluster.into(), labels }
 }
 
 /// Scalars and lists of the metadata as text (lists joined by commas), as upstream reads them.

@@ -7,7 +7,7 @@ use proto::envoy::config::route::v3::{
     query_parameter_matcher::QueryParameterMatchSpecifier, route_match::PathSpecifier,
 };
 use proto::envoy::r#type::matcher::v3::{
-    ListMatcher, MetadataMatcher, RegexMatcher, StringMatcher, ValueMatcher, list_matcher, metadata_matcher,
+    ListMatcher, MetadataMatcher, OrMatcher, RegexMatcher, StringMatcher, ValueMatcher, list_matcher, metadata_matcher,
     string_matcher::MatchPattern, value_matcher,
 };
 use proto::google::protobuf::BoolValue;
@@ -115,12 +115,15 @@ fn claim(name: &str, want: &StringMatch) -> Option<MetadataMatcher> {
     let segment = |key: &str| metadata_matcher::PathSegment {
         segment: Some(metadata_matcher::path_segment::Segment::Key(key.into())),
     };
+    // A claim is a string or a list of strings.
     let one = ValueMatcher { match_pattern: string(want).map(value_matcher::MatchPattern::StringMatch) };
-    let list = ListMatcher { match_pattern: Some(list_matcher::MatchPattern::OneOf(Box::new(one))) };
+    let list = ListMatcher { match_pattern: Some(list_matcher::MatchPattern::OneOf(Box::new(one.clone()))) };
+    let list = ValueMatcher { match_pattern: Some(value_matcher::MatchPattern::ListMatch(Box::new(list))) };
+    let either = OrMatcher { value_matchers: vec![list, one] };
     Some(MetadataMatcher {
         filter: "envoy.filters.http.jwt_authn".into(),
         path: std::iter::once("payload").chain(claims).map(segment).collect(),
-        value: Some(ValueMatcher { match_pattern: Some(value_matcher::MatchPattern::ListMatch(Box::new(list))) }),
+        value: Some(ValueMatcher { match_pattern: Some(value_matcher::MatchPattern::OrMatch(either)) }),
         ..MetadataMatcher::default()
     })
 }

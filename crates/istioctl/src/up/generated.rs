@@ -181,7 +181,9 @@ pub fn gateway(address: Ipv4Addr, http: u16, https: u16) -> Vec<Value> {
             port("https", 443, https), port("https-alt", 8443, https),
         ],
     });
-    let service = object("v1", "Service", metadata(GATEWAY, ROOT_NAMESPACE), service);
+    let mut service = object("v1", "Service", metadata(GATEWAY, ROOT_NAMESPACE), service);
+    // for its own namespace only: elsewhere, each sidecar would listen on 8080, which is often taken
+    service["metadata"]["annotations"]["networking.istio.io/exportTo"] = json!(".");
     let mut entry_labels = gateway_labels();
     entry_labels.insert(TLS_MODE.to_owned(), "disabled".to_owned());
     let entry = json!({

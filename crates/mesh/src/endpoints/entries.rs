@@ -139,7 +139,7 @@ fn on_ports(base: &Endpoint, workload: &Workload, ports: &[ServicePort]) -> Vec<
         port: number(port),
         service_port: port.name.as_str().into(),
         service_port_number: port.number,
-        external: true,
+        external: workload.key.kind == WorkloadKind::Entry,
         ..base.clone()
     };
     ports.iter().map(on).collect()

@@ -48,7 +48,7 @@ pub(super) fn endpoints(world: &World) -> Value {
     let mut out = Map::new();
     for (key, endpoints) in world.endpoints.iter() {
         let mut shards: Map<String, Value> = Map::new();
-        for endpoint in endpoints.iter() {
+        for endpoint in &endpoints.endpoints {
             let addresses: Vec<&str> = endpoint.addresses.iter().map(|a| &**a).collect();
             let shard = format!("Kubernetes/{}", endpoint.cluster);
             let one = json!({

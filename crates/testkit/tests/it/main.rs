@@ -1,1 +1,3 @@
-//! Tests of the test kit itself.
+//! Tests of the test kit, and the tests that only it can run.
+
+mod simulation;

@@ -99,7 +99,10 @@ impl Chain<'_> {
         ranges.sort();
         let nets = ranges.into_iter().filter_map(|text| range(text)).filter(|net| !is_everything(net));
         out.prefix_ranges = nets
-            .map(|net| CidrRange { address_prefix: net.addr().to_string(), prefix_len: u32_value(net.prefix_len().into()) })
+            .map(|net| CidrRange {
+                address_prefix: net.addr().to_string(),
+                prefix_len: u32_value(net.prefix_len().into()),
+            })
             .collect();
         out
     }

@@ -11,7 +11,7 @@ use tables::Level;
 use super::chains::{Chain, Content, Http};
 use super::streams::StreamRoutes;
 use super::views::View;
-use super::{Outbound, Pods, wildcards};
+use super::{Outbound, Pods};
 use crate::addresses::UNSPECIFIED;
 use crate::proxy::IpMode;
 
@@ -142,7 +142,9 @@ impl<'a, L: Level> Outbound<'a, L> {
         };
         match current {
             Some(current) if stays_alone(wanted.port.protocol, current.protocol) => {}
-            Some(current) if !(kind == Kind::Auto && current.protocol.is_http()) => merge(current, kind, chains),
+            Some(current) if !(kind == Kind::Auto && current.protocol.is_http()) => {
+                merge(current, kind, chains)
+            }
             // a new one, or sniffing takes the place of plain HTTP
             _ => {
                 let port = wanted.port.number;
@@ -155,7 +157,7 @@ impl<'a, L: Level> Outbound<'a, L> {
     /// condition.
     fn choose_bind(&self, kind: Kind, wanted: &mut Wanted<'_, 'a>) {
         if kind == Kind::Http {
-            wanted.bind.addresses = wildcards(self.proxy);
+            wanted.bind.addresses.clone_from(&self.wildcards);
             return;
         }
         let mut address = wanted.view.address(self.settings, self.proxy);
@@ -173,7 +175,7 @@ impl<'a, L: Level> Outbound<'a, L> {
         let is_range = address.contains('/');
         let all = std::iter::once(address).chain(extra).collect();
         if is_range {
-            wanted.bind.addresses = wildcards(self.proxy);
+            wanted.bind.addresses.clone_from(&self.wildcards);
             wanted.cidrs = all;
         } else {
             wanted.bind.addresses = all;

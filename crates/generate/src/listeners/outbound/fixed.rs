@@ -11,7 +11,7 @@ use tables::Level;
 use super::chains::{Chain, Content, Http};
 use super::entries::{Bind, Entry};
 use super::message::{additional, socket};
-use super::{Outbound, loopbacks, wildcards};
+use super::{Outbound, loopbacks};
 use crate::encoded::{bool_value, u32_value};
 use crate::filters::hcm::{Manager, RouteSource, delimited};
 use crate::filters::inspect::HTTP_INSPECTOR;
@@ -43,9 +43,14 @@ impl<'a, L: Level> Outbound<'a, L> {
     /// The listener that speaks the protocol of HTTP proxies, if a port is set for it.
     pub(super) fn http_proxy(&self) -> Option<Entry<'a>> {
         let said = self.proxy.http_proxy_port;
-        let port = if said > 0 { said } else { u32::try_from(self.settings.mesh.proxy_http_port).unwrap_or(0) };
-        let http =
-            Http { route: HTTP_PROXY_ROUTE.into(), protocol: Protocol::HttpProxy, dynamic: None, forward_proxy: true };
+        let port =
+            if said > 0 { said } else { u32::try_from(self.settings.mesh.proxy_http_port).unwrap_or(0) };
+        let http = Http {
+            route: HTTP_PROXY_ROUTE.into(),
+            protocol: Protocol::HttpProxy,
+            dynamic: None,
+            forward_proxy: true,
+        };
         (port > 0).then(|| Entry {
             bind: Bind { addresses: loopbacks(self.proxy), to_port: true },
             port,
@@ -61,14 +66,14 @@ impl<'a, L: Level> Outbound<'a, L> {
             return None;
         }
         let port = u32::try_from(self.settings.mesh.proxy_listen_port).unwrap_or(0);
-        let all = wildcards(self.proxy);
+        let all = &self.wildcards;
         let switches = &self.settings.switches;
         let addresses = match self.proxy.ip_mode {
-            IpMode::Dual if switches.istio_dual_stack => all,
+            IpMode::Dual if switches.istio_dual_stack => all.clone(),
             IpMode::V6 if switches.istio_enable_ipv4_outbound_listener_for_ipv6_clusters => {
                 vec!["::".into(), "0.0.0.0".into()]
             }
-            _ => all.into_iter().take(1).collect(),
+            _ => all.iter().take(1).cloned().collect(),
         };
         let tproxy = self.proxy.interception == Interception::Tproxy;
         let mut chains = vec![self.black_hole(port)];

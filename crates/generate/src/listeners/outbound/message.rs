@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use proto::envoy::config::core::v3::Http1ProtocolOptions;
 use proto::envoy::config::core::v3::{
     Address, Pipe, SocketAddress, TrafficDirection, address, socket_address::PortSpecifier,
 };
@@ -14,7 +15,6 @@ use proto::envoy::config::listener::v3::{
     AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener,
 };
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
-use proto::envoy::config::core::v3::Http1ProtocolOptions;
 use proto::google::protobuf::{BoolValue, Duration, UInt32Value};
 use tables::Level;
 
@@ -51,13 +51,18 @@ pub(super) fn socket(address: &str, port: u32) -> Address {
 /// All but the first of several addresses.
 pub(super) fn additional(addresses: &[Arc<str>], port: u32) -> Vec<AdditionalAddress> {
     let more = addresses.iter().skip(1).filter(|a| !a.is_empty());
-    more.map(|a| AdditionalAddress { address: Some(socket(a, port)), ..AdditionalAddress::default() }).collect()
+    more.map(|a| AdditionalAddress { address: Some(socket(a, port)), ..AdditionalAddress::default() })
+        .collect()
 }
 
 impl<L: Level> Outbound<'_, L> {
     /// What plain HTTP is found to be; HTTP/1.0 only where it is taken.
     pub(super) fn http_alpn(&self) -> &'static [&'static str] {
-        if self.settings.switches.pilot_http10 { &["http/1.0", "http/1.1", "h2c"] } else { &["http/1.1", "h2c"] }
+        if self.settings.switches.pilot_http10 {
+            &["http/1.0", "http/1.1", "h2c"]
+        } else {
+            &["http/1.1", "h2c"]
+        }
     }
 
     /// How many connections a listener takes at once.

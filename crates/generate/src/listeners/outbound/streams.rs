@@ -84,8 +84,12 @@ impl<'a, L: Level> Outbound<'a, L> {
         for &v in routes {
             for route in v.rows.tls.iter().filter(|route| !route.route.is_empty()) {
                 for m in &route.r#match {
-                    let source =
-                        Source { gateways: &m.gateways, labels: &m.source_labels, port: m.port, namespace: &m.source_namespace };
+                    let source = Source {
+                        gateways: &m.gateways,
+                        labels: &m.source_labels,
+                        port: m.port,
+                        namespace: &m.source_namespace,
+                    };
                     if !self.applies(&source, number) {
                         continue;
                     }
@@ -127,7 +131,8 @@ impl<'a, L: Level> Outbound<'a, L> {
         }
         let bound_to_all = wanted.bind.primary().is_some_and(|b| **b == *wildcard);
         let dynamic = service.key.hostname.is_wildcard() && service.resolution == Resolution::DynamicDns;
-        let shared = !wanted.cidrs.is_empty() || address.is_empty() || (*address == *wildcard && bound_to_all);
+        let shared =
+            !wanted.cidrs.is_empty() || address.is_empty() || (*address == *wildcard && bound_to_all);
         if !shared && !dynamic {
             return Vec::new();
         }
@@ -150,8 +155,12 @@ impl<'a, L: Level> Outbound<'a, L> {
                 let mut subnets: Vec<Arc<str>> = Vec::new();
                 let mut everything = route.r#match.is_empty();
                 for m in &route.r#match {
-                    let source =
-                        Source { gateways: &m.gateways, labels: &m.source_labels, port: m.port, namespace: &m.source_namespace };
+                    let source = Source {
+                        gateways: &m.gateways,
+                        labels: &m.source_labels,
+                        port: m.port,
+                        namespace: &m.source_namespace,
+                    };
                     if !self.applies(&source, number) {
                         continue;
                     }
@@ -191,7 +200,8 @@ impl<'a, L: Level> Outbound<'a, L> {
         let cluster = subset_key("outbound", number, "", service.key.hostname.as_str());
         let port = Port { name: Arc::from(""), number, protocol: wanted.port.protocol };
         let mut tcp = Tcp { stat_prefix: self.stat_prefix(service, "", &port, &cluster), ..Tcp::to(cluster) };
-        let rule = mesh::rules::for_host(self.r, self.world, &self.proxy.namespace, service, &self.proxy.labels);
+        let rule =
+            mesh::rules::for_host(self.r, self.world, &self.proxy.namespace, service, &self.proxy.labels);
         apply_rule(&mut tcp, rule.as_ref().map(|rule| &*rule.rule), "");
         tcp.protocol = wanted.port.protocol;
         let dynamic = service.key.hostname.is_wildcard() && service.resolution == Resolution::DynamicDns;
@@ -224,12 +234,16 @@ impl<'a, L: Level> Outbound<'a, L> {
             apply_rule(&mut tcp, rule, subset);
         } else {
             let weighted = to.iter().filter_map(|d| match u32::try_from(d.weight) {
-                Ok(weight) if weight > 0 => Some(ClusterWeight { name: cluster(d), weight, ..ClusterWeight::default() }),
+                Ok(weight) if weight > 0 => {
+                    Some(ClusterWeight { name: cluster(d), weight, ..ClusterWeight::default() })
+                }
                 _ => None,
             });
             tcp = Tcp {
                 stat_prefix: format!("{}.{}", of.1, of.0),
-                destination: ClusterSpecifier::WeightedClusters(WeightedCluster { clusters: weighted.collect() }),
+                destination: ClusterSpecifier::WeightedClusters(WeightedCluster {
+                    clusters: weighted.collect(),
+                }),
                 ..Tcp::to("")
             };
             apply_rule(&mut tcp, rule, "");
@@ -284,7 +298,8 @@ fn apply_rule(tcp: &mut Tcp<'_>, rule: Option<&DestinationRule>, subset: &str) {
     let pool = whole.and_then(|p| p.connection_pool.as_ref()).and_then(|p| p.tcp.as_ref());
     tcp.idle_timeout = pool.and_then(|p| p.idle_timeout).map(duration);
     tcp.max_duration = pool.and_then(|p| p.max_connection_duration).map(duration);
-    let balancer = own.and_then(|p| p.load_balancer.as_ref()).or_else(|| whole.and_then(|p| p.load_balancer.as_ref()));
+    let balancer =
+        own.and_then(|p| p.load_balancer.as_ref()).or_else(|| whole.and_then(|p| p.load_balancer.as_ref()));
     tcp.hash_source = balancer.is_some_and(hashes_source);
     let tunnel = if subset.is_empty() { whole } else { own }.and_then(|p| p.tunnel.as_ref());
     tcp.tunnel = tunnel.map(|t| TunnelingConfig {

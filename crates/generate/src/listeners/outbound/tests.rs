@@ -38,7 +38,7 @@ fn check(ip: &str, yaml: &str, expect: &Expect) {
 }
 
 fn line(listener: &Listener) -> String {
-    let mut out = format!("{}", listener.name);
+    let mut out = listener.name.clone();
     for filter in &listener.listener_filters {
         let _ = write!(out, " {}", filter.name.rsplit('.').next().unwrap());
     }
@@ -66,7 +66,9 @@ fn chain_line(chain: &FilterChain) -> String {
         panic!("{chain:?}")
     };
     if any.type_url.ends_with("HttpConnectionManager") {
-        let Some(RouteSpecifier::Rds(rds)) = HttpConnectionManager::decode(any.value).unwrap().route_specifier else {
+        let Some(RouteSpecifier::Rds(rds)) =
+            HttpConnectionManager::decode(any.value).unwrap().route_specifier
+        else {
             panic!("{chain:?}")
         };
         return format!("{out}=> routes {}", rds.route_config_name);
@@ -92,23 +94,62 @@ fn entry(name: &str, second: u32, port: u32, protocol: &str) -> String {
 #[test]
 fn http_and_tcp_on_one_port_are_told_apart_whoever_came_first() {
     let first = |a, b| entry("a", 1, 80, a) + &entry("b", 2, 80, b);
-    check("10.0.0.1", &first("HTTP", "TCP"), &expect![[r#""#]]);
-    check("10.0.0.1", &first("TCP", "HTTP"), &expect![[r#""#]]);
+    check(
+        "10.0.0.1",
+        &first("HTTP", "TCP"),
+        &expect![[r#"
+        0.0.0.0_80 http_inspector
+            http/1.1 h2c => routes 80
+            else => outbound|80||b.test
+    "#]],
+    );
+    check(
+        "10.0.0.1",
+        &first("TCP", "HTTP"),
+        &expect![[r#"
+        0.0.0.0_80 http_inspector
+            http/1.1 h2c => routes 80
+            else => outbound|80||a.test
+    "#]],
+    );
 }
 
 #[test]
 fn of_two_tcp_services_at_the_same_address_the_older_has_the_listener() {
-    check("10.0.0.1", &(entry("a", 2, 5000, "TCP") + &entry("b", 1, 5000, "TCP")), &expect![[r#""#]]);
+    check(
+        "10.0.0.1",
+        &(entry("a", 2, 5000, "TCP") + &entry("b", 1, 5000, "TCP")),
+        &expect![[r#"
+        0.0.0.0_5000
+            => outbound|5000||b.test
+    "#]],
+    );
 }
 
 #[test]
 fn server_first_protocols_share_a_port_with_nobody() {
-    check("10.0.0.1", &(entry("a", 1, 27017, "MONGO") + &entry("b", 2, 27017, "HTTP")), &expect![[r#""#]]);
+    check(
+        "10.0.0.1",
+        &(entry("a", 1, 27017, "MONGO") + &entry("b", 2, 27017, "HTTP")),
+        &expect![[r#"
+        0.0.0.0_27017
+            => outbound|27017||a.test
+    "#]],
+    );
 }
 
 #[test]
 fn tls_services_without_address_are_told_apart_by_name() {
-    check("10.0.0.1", &(entry("a", 1, 443, "TLS") + &entry("b", 2, 443, "HTTPS")), &expect![[r#""#]]);
+    check(
+        "10.0.0.1",
+        &(entry("a", 1, 443, "TLS") + &entry("b", 2, 443, "HTTPS")),
+        &expect![[r#"
+        0.0.0.0_443 tls_inspector
+            a.test => outbound|443||a.test
+            b.test => outbound|443||b.test
+            else => PassthroughCluster
+    "#]],
+    );
 }
 
 #[test]
@@ -117,7 +158,18 @@ fn a_sniffed_port_has_a_listener_and_routes_of_its_own() {
                 spec: {clusterIP: 10.96.0.5, ports: [{port: 9000}]}\n---\n\
                 apiVersion: v1\nkind: Service\nmetadata: {name: b, namespace: default}\n\
                 spec: {clusterIP: 10.96.0.6, ports: [{port: 8080, name: http}]}\n";
-    check("10.0.0.1", yaml, &expect![[r#""#]]);
+    check(
+        "10.0.0.1",
+        yaml,
+        &expect![[r#"
+        0.0.0.0_8080 http_inspector
+            http/1.1 h2c => routes 8080
+            else => PassthroughCluster
+        10.96.0.5_9000 http_inspector
+            http/1.1 h2c => routes a.default.svc.cluster.local:9000
+            else => outbound|9000||a.default.svc.cluster.local
+    "#]],
+    );
 }
 
 #[test]
@@ -128,8 +180,24 @@ fn pods_of_a_headless_service_have_listeners_but_not_for_themselves() {
                 metadata: {name: db-1, namespace: default, labels: {kubernetes.io/service-name: db}}\n\
                 ports: [{name: tcp-db, port: 6379, protocol: TCP}]\n\
                 endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}]\n";
-    check("10.0.0.1", yaml, &expect![[r#""#]]);
-    check("10.0.0.9", yaml, &expect![[r#""#]]);
+    check(
+        "10.0.0.1",
+        yaml,
+        &expect![[r#"
+        10.0.0.2_6379
+            => outbound|6379||db.default.svc.cluster.local
+    "#]],
+    );
+    check(
+        "10.0.0.9",
+        yaml,
+        &expect![[r#"
+        10.0.0.1_6379
+            => outbound|6379||db.default.svc.cluster.local
+        10.0.0.2_6379
+            => outbound|6379||db.default.svc.cluster.local
+    "#]],
+    );
 }
 
 #[test]
@@ -141,5 +209,45 @@ fn routes_of_a_virtual_service_go_by_name_and_by_destination() {
            - {destination: {host: a.test}, weight: 90}\n    - {destination: {host: b.test, port: {number: 5000}}, \
            weight: 10}\n  tcp:\n  - match: [{port: 5000, destinationSubnets: [10.1.0.0/16]}]\n    route:\n    \
            - {destination: {host: a.test}}\n";
-    check("10.0.0.1", &yaml, &expect![[r#""#]]);
+    check(
+        "10.0.0.1",
+        &yaml,
+        &expect![[r#"
+        0.0.0.0_443 tls_inspector
+            a.test => outbound|443||a.test*90 + outbound|5000||b.test*10
+            else => PassthroughCluster
+        0.0.0.0_5000
+            10.1.0.0/16 => outbound|443||a.test
+            else => outbound|5000||b.test
+    "#]],
+    );
+}
+
+#[test]
+fn zz_temporary_timing() {
+    use std::time::Instant;
+    for port in ["{port: 9000}", "{port: 8080, name: http}", "{port: 9000, name: tcp}"] {
+        let mut yaml = String::new();
+        for i in 0..1000 {
+            let _ = write!(yaml, "apiVersion: v1\nkind: Service\nmetadata: {{name: a{i}, namespace: default}}\nspec: {{clusterIP: 10.96.{}.{}, ports: [{port}]}}\n---\n", i / 250, i % 250);
+        }
+        let mut batch = Batch::default();
+        for object in config::decode::documents("test.yaml", &yaml).objects {
+            batch.put(&"Kubernetes".into(), object);
+        }
+        let mut mesh = Mesh::new(Settings::default());
+        mesh.commit(batch);
+        let node = Node { id: "sidecar~10.0.0.1~app.default~default.svc.cluster.local".into(), ..Node::default() };
+        let class = Arc::new(Proxy::from_node(&node).unwrap());
+        let generator = Generator::new(false);
+        let world = mesh.world();
+        let outbound = (*generator.memos().get(&world, &crate::plan::OutboundOf(class.clone())).out).clone();
+        let t = Instant::now();
+        generator.memos().get(&world, &crate::plan::ScopeOf(outbound.clone()));
+        let scope = t.elapsed();
+        let t = Instant::now();
+        let got = generator.memos().get(&world, &crate::plan::OutboundListeners(outbound));
+        let bytes: usize = got.out.resources.iter().map(crate::Resource::len).sum();
+        eprintln!("{port}: scope {scope:?} listeners {:?} n {} bytes {bytes}", t.elapsed(), got.out.resources.len());
+    }
 }

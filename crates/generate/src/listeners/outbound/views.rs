@@ -27,7 +27,8 @@ pub(super) fn views<'a, L: Level>(
     scoped: &ScopedService,
 ) -> Vec<View<'a>> {
     let Some(row) = world.services.get(r, &scoped.key) else { return Vec::new() };
-    let seen = |s: &&Arc<Service>| mesh::exports::is_visible(&s.export_to, &s.key.namespace, &proxy.namespace);
+    let seen =
+        |s: &&Arc<Service>| mesh::exports::is_visible(&s.export_to, &s.key.namespace, &proxy.namespace);
     let others = row.others.iter().filter(seen).map(|other| &**other);
     let mut out = Vec::with_capacity(1);
     for service in std::iter::once(&**row).chain(others) {

@@ -1,0 +1,13 @@
+//! What is said of a sample.
+
+use super::*;
+
+#[test]
+fn a_quantile_is_a_value_of_the_sample() {
+    let mut sample = Sample::default();
+    assert_eq!(sample.median(), 0.0);
+    sample.extend([5.0, 1.0, 3.0]);
+    sample.push(4.0);
+    let all = (sample.min(), sample.median(), sample.quantile(0.75), sample.max());
+    assert_eq!(all, (1.0, 3.0, 4.0, 5.0));
+}

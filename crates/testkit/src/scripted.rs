@@ -1,0 +1,1 @@
+//! A scripted proxy over real gRPC (written below).

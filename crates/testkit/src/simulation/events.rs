@@ -1,0 +1,448 @@
+//! The loop: events in the order of virtual time, each with its consequences, and the checks after them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use generate::{Class, TypeName};
+use mesh::settings::Settings;
+use xds::server::PushBudget;
+use xds::{Request, Response, TypeUrl, Variant};
+
+use super::faults::Sabotage;
+use super::judge::{self, Judge};
+use super::link::Link;
+use super::plane::{Plane, Seen};
+use super::proxy::Proxy;
+use super::random::Random;
+use super::user::User;
+use super::{Failure, Options, Report};
+use crate::check;
+
+/// Edits are gathered until so long nothing came, or the oldest has waited for [`MOST`]; in milliseconds.
+const QUIET: u64 = 20;
+const MOST: u64 = 80;
+/// A response that a connection does not take for so long gives its room to others.
+const STALL: u64 = 40;
+/// A run that is not over after so many events will never be.
+const EVENTS: usize = 20_000;
+
+enum Event {
+    Edit,
+    Commit,
+    Publish,
+    Open(usize),
+    Cut(usize),
+    Restart,
+    Arrive(u64, Request),
+    Pump(u64),
+    Taken(u64, u64),
+    Stall(u64, u64),
+    Deliver(u64, Box<Response>),
+}
+
+/// One run.
+pub(super) struct Simulation {
+    seed: u64,
+    options: Options,
+    random: Random,
+    now: u64,
+    sequence: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    settings: Settings,
+    user: User,
+    first_edit: Option<u64>,
+    last_edit: u64,
+    plane: Plane,
+    budget: PushBudget,
+    proxies: Vec<Proxy>,
+    links: BTreeMap<u64, Link>,
+    judge: Judge,
+    report: Report,
+    steps: Vec<String>,
+}
+
+impl Simulation {
+    pub(super) fn new(seed: u64, options: Options) -> Self {
+        let mut random = Random::new(seed);
+        let settings = Settings::default();
+        let user = User::new(&mut random);
+        // Rebuilding every hit is dear: a part of the seeds does it.
+        let plane = Plane::new(settings.clone(), &user.facts, seed % 16 == 0);
+        let budget = PushBudget::new(1024 << random.below(6));
+        let mut simulation = Self {
+            seed,
+            options,
+            now: 0,
+            sequence: 0,
+            events: BTreeMap::new(),
+            settings,
+            user,
+            first_edit: None,
+            last_edit: 0,
+            budget,
+            proxies: Vec::new(),
+            links: BTreeMap::new(),
+            judge: Judge::default(),
+            report: Report::default(),
+            steps: Vec::new(),
+            plane,
+            random,
+        };
+        simulation.judge.saw(simulation.plane.world());
+        simulation.cast();
+        simulation.script();
+        simulation
+    }
+
+    /// Who takes part.
+    fn cast(&mut self) {
+        let sidecar = |ip: &str, app: &str, ns: &str| check::node("sidecar", ip, app, ns, &[("app", app)]);
+        let router = || {
+            let labels = [("app", "gateway"), ("istio", "gateway")];
+            check::node("router", "10.0.0.3", "gateway", "istio-system", &labels)
+        };
+        let cast = [
+            ("one", sidecar("10.0.0.1", "one", "a")),
+            ("two", sidecar("10.0.0.2", "two", "b")),
+            ("gateway", router()),
+            ("idle", sidecar("10.0.0.9", "idle", "a")),
+        ];
+        let leave_out = self.random.below(cast.len());
+        for (at, (name, node)) in cast.into_iter().enumerate() {
+            let Ok(class) = generate::Proxy::from_node(&node) else { continue };
+            if at == leave_out {
+                continue;
+            }
+            let variant = if self.random.percent(70) { Variant::Delta } else { Variant::Sotw };
+            let mut proxy = Proxy::new(name, Class::new(class), variant);
+            proxy.slow = self.random.percent(15);
+            proxy.picky = self.random.percent(15).then(|| self.random.next());
+            let text = format!("{name} speaks {variant:?}, slow {}, picky {}", proxy.slow, proxy.picky.is_some());
+            self.note(|| text);
+            self.proxies.push(proxy);
+            let at = self.random.time(0, 30);
+            self.at(at, Event::Open(self.proxies.len() - 1));
+        }
+    }
+
+    /// What will happen by itself.
+    fn script(&mut self) {
+        let mut at = self.random.time(0, 60);
+        for _ in 0..4 + self.random.below(8) {
+            self.at(at, Event::Edit);
+            at += if self.random.percent(40) { self.random.time(0, 10) } else { self.random.time(10, 150) };
+        }
+        for _ in 0..self.random.below(4) {
+            let (cut, proxy) = (self.random.time(0, at), self.random.below(self.proxies.len()));
+            self.at(cut, Event::Cut(proxy));
+        }
+        if self.random.percent(20) {
+            let restart = self.random.time(0, at);
+            self.at(restart, Event::Restart);
+        }
+    }
+
+    fn at(&mut self, time: u64, event: Event) {
+        self.sequence += 1;
+        self.events.insert((time.max(self.now), self.sequence), event);
+    }
+
+    fn after(&mut self, from: u64, to: u64, event: Event) {
+        let delay = self.random.time(from, to);
+        self.at(self.now + delay, event);
+    }
+
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        if self.options.trace {
+            let step = format!("{:>6} {}", self.now, text());
+            self.steps.push(step);
+        }
+    }
+
+    pub(super) fn play(mut self) -> Result<Report, Box<Failure>> {
+        match self.to_the_end() {
+            Ok(()) => Ok(Report { time: self.now, ..self.report }),
+            Err(reason) => Err(Box::new(Failure { seed: self.seed, reason, steps: self.steps })),
+        }
+    }
+
+    fn to_the_end(&mut self) -> Result<(), String> {
+        for _ in 0..EVENTS {
+            let Some(((time, _), event)) = self.events.pop_first() else { return self.verdict() };
+            self.now = time;
+            self.handle(event)?;
+        }
+        Err("the control plane and the proxies never come to rest".to_owned())
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Edit => self.edit(),
+            Event::Commit => self.commit()?,
+            Event::Publish => self.publish(),
+            Event::Open(proxy) => self.open(proxy),
+            Event::Cut(proxy) => self.cut(proxy),
+            Event::Restart => self.restart(),
+            Event::Arrive(link, request) => self.arrive(link, request),
+            Event::Pump(link) => self.pump(link)?,
+            Event::Taken(link, number) => self.left(link, number, Link::taken),
+            Event::Stall(link, number) => self.left(link, number, Link::stalled),
+            Event::Deliver(link, response) => self.deliver(link, &response)?,
+        }
+        Ok(())
+    }
+
+    fn edit(&mut self) {
+        self.report.edits += 1;
+        let told = self.user.edit(&mut self.random);
+        self.note(|| told);
+        self.last_edit = self.now;
+        if self.first_edit.is_none() {
+            self.first_edit = Some(self.now);
+            self.at(self.now + QUIET, Event::Commit);
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), String> {
+        let Some(first) = self.first_edit else { return Ok(()) };
+        if self.now < self.last_edit + QUIET && self.now < first + MOST {
+            let next = (self.last_edit + QUIET).min(first + MOST);
+            self.at(next, Event::Commit);
+            return Ok(());
+        }
+        self.first_edit = None;
+        let edits = self.user.take();
+        self.note(|| format!("commit of {} objects", edits.len()));
+        let forget = self.options.sabotage == Some(Sabotage::ForgetCommits) && self.random.percent(33);
+        self.plane.commit(&edits, !forget)?;
+        self.after(0, 25, Event::Publish);
+        if self.random.percent(10) {
+            // A batch that says nothing is a commit too.
+            self.plane.commit(&BTreeMap::new(), true)?;
+            self.after(0, 25, Event::Publish);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        let Some(flagged) = self.plane.publish() else { return };
+        self.judge.saw(self.plane.world());
+        let mut woken = Vec::new();
+        let deaf = self.options.sabotage == Some(Sabotage::IgnoreStale);
+        for (id, link) in &mut self.links {
+            let Some(proxy) = self.proxies.get(link.proxy) else { continue };
+            let asked = link.asked.borrow();
+            let touched = asked.touched(&proxy.class, &flagged);
+            if touched || (asked.stale.take() && !deaf) {
+                link.session.on_change();
+                woken.push(*id);
+            }
+        }
+        self.note(|| format!("publish, wakes {woken:?}"));
+        for id in woken {
+            self.disturb(id);
+            self.at(self.now, Event::Pump(id));
+        }
+    }
+
+    fn open(&mut self, index: usize) {
+        if self.links.values().any(|link| link.proxy == index) {
+            return;
+        }
+        let Some(proxy) = self.proxies.get_mut(index) else { return };
+        self.report.streams += 1;
+        let id = self.report.streams as u64;
+        let requests = proxy.open();
+        let (name, variant) = (proxy.name, proxy.variant);
+        // Nonces need not differ between runs.
+        let link = Link::new(index, variant, u32::try_from(id).unwrap_or(0), &self.plane.interner);
+        self.links.insert(id, link);
+        self.note(|| format!("{name} opens stream {id}"));
+        self.send(id, requests);
+    }
+
+    fn cut(&mut self, index: usize) {
+        let Some(id) = self.links.iter().find(|(_, link)| link.proxy == index).map(|(id, _)| *id) else { return };
+        self.note(|| format!("stream {id} breaks"));
+        self.links.remove(&id);
+        self.after(1, 120, Event::Open(index));
+        self.poke();
+    }
+
+    fn restart(&mut self) {
+        self.note(|| "the control plane restarts with empty memory".to_owned());
+        self.report.restarts += 1;
+        self.links.clear();
+        self.user.take();
+        self.first_edit = None;
+        self.plane = Plane::new(self.settings.clone(), &self.user.facts, false);
+        self.judge.saw(self.plane.world());
+        for proxy in 0..self.proxies.len() {
+            self.after(1, 150, Event::Open(proxy));
+        }
+    }
+
+    /// Requests of one moment arrive together.
+    fn send(&mut self, id: u64, requests: Vec<Request>) {
+        let latency = self.random.time(1, 12);
+        let now = self.now;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.up = link.up.max(now + latency);
+        link.flying += requests.len();
+        let arrival = link.up;
+        for request in requests {
+            self.at(arrival, Event::Arrive(id, request));
+        }
+    }
+
+    fn arrive(&mut self, id: u64, request: Request) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.flying -= 1;
+        let text = self.options.trace.then(|| describe(&request));
+        link.session.on_request(request);
+        if let Some(text) = text {
+            self.note(|| format!("stream {id} asks {text}"));
+        }
+        self.at(self.now, Event::Pump(id));
+    }
+
+    /// Makes and hands over what can be.
+    fn pump(&mut self, id: u64) -> Result<(), String> {
+        let force = self.options.sabotage == Some(Sabotage::IgnoreBudget);
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let Some(proxy) = self.proxies.get_mut(link.proxy) else { return Ok(()) };
+        if link.is_free() {
+            let source = Seen { plane: &self.plane, class: &proxy.class, asked: &link.asked };
+            match link.session.next_response(&source, SystemTime::UNIX_EPOCH) {
+                Some(response) => link.queue(response, &self.budget),
+                None if link.flying == 0 => proxy.healing = false,
+                None => {}
+            }
+        }
+        let Some(response) = link.try_leave(force) else { return Ok(()) };
+        let (number, slow) = (link.number, proxy.slow);
+        let taken = self.now + if slow { self.random.time(1, 150) } else { self.random.time(0, 3) };
+        self.at(taken, Event::Taken(id, number));
+        self.at(self.now + STALL, Event::Stall(id, number));
+        let lost = self.options.sabotage == Some(Sabotage::LoseResponses) && self.random.percent(12);
+        if !lost {
+            self.fly(id, taken, response);
+        }
+        self.weigh()
+    }
+
+    fn fly(&mut self, id: u64, taken: u64, response: Response) {
+        let latency = self.random.time(1, 12);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.down = link.down.max(taken + latency);
+        link.flying += 1;
+        let arrival = link.down;
+        self.at(arrival, Event::Deliver(id, Box::new(response)));
+    }
+
+    /// What is on its way stays under the cap; a response larger than the cap goes alone.
+    fn weigh(&mut self) -> Result<(), String> {
+        let sizes = || self.links.values().map(Link::in_flight).filter(|bytes| *bytes > 0);
+        let (count, sum) = (sizes().count(), sizes().sum::<usize>());
+        self.report.in_flight = self.report.in_flight.max(sum);
+        if count > 1 && sum > self.budget.size() {
+            return Err(format!("{sum} bytes are on their way at once, {} are allowed", self.budget.size()));
+        }
+        Ok(())
+    }
+
+    fn left(&mut self, id: u64, number: u64, how: impl FnOnce(&mut Link)) {
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.number == number) else { return };
+        how(link);
+        self.at(self.now, Event::Pump(id));
+        self.poke();
+    }
+
+    /// Room was given back: whoever waits looks again.
+    fn poke(&mut self) {
+        let waiting: Vec<u64> = self.links.iter().filter(|(_, l)| !l.is_free()).map(|(id, _)| *id).collect();
+        for id in waiting {
+            self.at(self.now, Event::Pump(id));
+        }
+    }
+
+    fn deliver(&mut self, id: u64, response: &Response) -> Result<(), String> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.flying -= 1;
+        let Some(proxy) = self.proxies.get_mut(link.proxy) else { return Ok(()) };
+        self.report.responses += 1;
+        self.report.resources += response.resources.len();
+        let name = proxy.name;
+        let received = proxy.receive(response);
+        self.note(|| format!("{name} receives {}", told(response)));
+        let requests = received.map_err(|error| format!("{name}: {error}"))?;
+        self.report.refused += usize::from(requests.iter().any(|request| request.error.is_some()));
+        self.look(id, response)?;
+        self.send(id, requests);
+        Ok(())
+    }
+
+    /// Nothing that is in use may mention what is not there.
+    fn look(&mut self, id: u64, response: &Response) -> Result<(), String> {
+        let Some(proxy) = self.links.get(&id).and_then(|link| self.proxies.get(link.proxy)) else { return Ok(()) };
+        if proxy.healing || proxy.picky.is_some() {
+            return Ok(());
+        }
+        for dangling in proxy.dangling(response) {
+            if !self.judge.excuses(&proxy.class, &dangling) {
+                let ((of, from, _), (to, name)) = (dangling.from, dangling.to);
+                return Err(format!(
+                    "{} holds {of:?} {from}, which mentions {to:?} {name}, which it was told is gone or never had",
+                    proxy.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forged responses of a broken control plane.
+    fn disturb(&mut self, id: u64) {
+        let Some(sabotage) = self.options.sabotage else { return };
+        let Some(proxy) = self.links.get(&id).and_then(|link| self.proxies.get(link.proxy)) else { return };
+        let held = proxy.of(TypeName::Cluster);
+        let built = check::Output::of_class(self.plane.world(), &proxy.class);
+        let names = built.names(TypeName::Cluster);
+        let (resources, removed) = match sabotage {
+            Sabotage::RemoveFirst => {
+                (Vec::new(), held.keys().filter(|name| !names.contains(&&***name)).cloned().collect::<Vec<_>>())
+            }
+            Sabotage::ResendAll => (held.values().map(|held| held.resource.clone()).collect(), Vec::new()),
+            _ => return,
+        };
+        if proxy.variant == Variant::Delta && !(resources.is_empty() && removed.is_empty()) {
+            let nonce = Arc::from("forged");
+            let (variant, type_url) = (Variant::Delta, TypeUrl::Cluster);
+            self.fly(id, self.now, Response { variant, type_url, nonce, revision: 0, resources, removed });
+        }
+    }
+
+    /// Everything has come to rest.
+    fn verdict(&mut self) -> Result<(), String> {
+        let settings = self.settings.clone();
+        let world = judge::from_scratch(settings, &self.user.facts, &mut self.random);
+        for proxy in &self.proxies {
+            judge::compare(&world, proxy)?;
+        }
+        match self.links.values().find(|link| !link.session.all_answered()) {
+            Some(link) => Err(format!("a response on the stream of proxy {} was never answered", link.proxy)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn describe(request: &Request) -> String {
+    let refused = if request.error.is_some() { " refuses" } else { "" };
+    format!("{} {:?}{refused} {:?}", request.type_url.short(), request.nonce, request.wish)
+}
+
+fn told(response: &Response) -> String {
+    let names: Vec<String> =
+        response.resources.iter().map(|r| format!("{}@{:04x}", r.name, r.version & 0xffff)).collect();
+    format!("{} {:?} {names:?}, removed {:?}", response.type_url.short(), response.nonce, response.removed)
+}
