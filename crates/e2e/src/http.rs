@@ -23,7 +23,7 @@ pub fn get(url: &str, headers: &[(&str, &str)]) -> std::io::Result<Answer> {
     let (authority, path) = rest.split_once('/').map_or((rest, String::new()), |(a, p)| (a, p.to_owned()));
     let mut stream = TcpStream::connect(authority)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut request = format!("GET /{path} HTTP/1.0\r\nHost: {authority}\r\n");
+    let mut request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
@@ -33,5 +33,18 @@ pub fn get(url: &str, headers: &[(&str, &str)]) -> std::io::Result<Answer> {
     let text = String::from_utf8_lossy(&text).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(bad)?;
     let status = head.split_whitespace().nth(1).and_then(|code| code.parse().ok()).ok_or_else(bad)?;
-    Ok(Answer { status, body: body.to_owned() })
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    Ok(Answer { status, body: if chunked { joined(body) } else { body.to_owned() } })
+}
+
+/// The chunks of a body, without their lengths.
+fn joined(mut rest: &str) -> String {
+    let mut out = String::new();
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap_or_default();
+        let Some(chunk) = after.get(..length).filter(|chunk| !chunk.is_empty()) else { break };
+        out.push_str(chunk);
+        rest = after[length..].trim_start_matches("\r\n");
+    }
+    out
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const PROGRAMS: [&str; 3] = ["istioctl", "pilot-agent", "pilot-discovery"];
 
-/// The folder with the three programs, built if need be (once per test binary).
+/// The folder with the three programs. They are used as they are; a missing one is built first.
 ///
 /// # Panics
 /// If they cannot be built.
@@ -17,12 +17,15 @@ const PROGRAMS: [&str; 3] = ["istioctl", "pilot-agent", "pilot-discovery"];
 pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.arg("build").args(PROGRAMS.iter().flat_map(|name| ["-p", name]));
         let test = std::env::current_exe().unwrap_or_default();
         // .../target/debug/deps/it-...
         let folder = test.ancestors().nth(2).map(Path::to_owned).unwrap_or_default();
+        if PROGRAMS.iter().all(|name| folder.join(name).exists()) {
+            return folder;
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.arg("build").args(PROGRAMS.iter().flat_map(|name| ["-p", name]));
         if folder.ends_with("release") {
             build.arg("--release");
         }

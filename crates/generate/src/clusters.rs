@@ -94,7 +94,7 @@ impl Built {
     }
 
     /// Appends clusters without endpoints of their own.
-    pub fn append(&mut self, clusters: Vec<Cluster>) {
+    pub fn append(&mut self, clusters: &[Cluster]) {
         self.resources.extend(clusters.iter().map(|c| Resource::encode(c.name.as_str(), c)));
     }
 
@@ -164,8 +164,8 @@ pub fn inbound<L: Level>(
     targets: &[ServiceTarget],
 ) -> Built {
     let mut out = Built::default();
-    out.append(inbound::clusters(r, world, proxy, sidecar, targets));
-    out.append(vec![fixed::inbound_passthrough(r, world, proxy)]);
+    out.append(&inbound::clusters(r, world, proxy, sidecar, targets));
+    out.append(&[fixed::inbound_passthrough(r, world, proxy)]);
     out.dedup();
     out
 }

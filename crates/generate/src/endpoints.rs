@@ -186,7 +186,6 @@ impl<L: Level> View<'_, L> {
                     .collect(),
                 ..Endpoint::default()
             })),
-            ..LbEndpoint::default()
         }
     }
 

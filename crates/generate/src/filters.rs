@@ -26,7 +26,7 @@ pub(crate) mod hcm;
 pub(crate) mod headers;
 pub(crate) mod http;
 pub(crate) mod inspect;
-mod providers;
+pub(crate) mod providers;
 mod stock;
 pub(crate) mod tcp;
 mod tracing;

@@ -41,6 +41,12 @@ pub fn outbound<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Sc
     outbound::listeners(r, world, proxy, scope)
 }
 
+/// Names of the route configurations that a sidecar's outbound listeners ask for: [`Built::routes`] of [`outbound`],
+/// without making any listener.
+pub fn outbound_routes<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Vec<Arc<str>> {
+    outbound::routes(r, world, proxy, scope)
+}
+
 /// Inbound listeners of a sidecar: `virtualInbound`, and those that bind to ports.
 pub fn inbound<L: Level>(
     r: &Reads<L>,

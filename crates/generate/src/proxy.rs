@@ -82,9 +82,10 @@ pub struct OwnWorkload {
 
 impl OwnWorkload {
     /// Labels that tell what a workload is called.
-    pub const LABELS: [&str; 6] = [
+    pub const LABELS: [&str; 7] = [
         "service.istio.io/canonical-name",
         "service.istio.io/canonical-revision",
+        "app.kubernetes.io/instance",
         "app.kubernetes.io/name",
         "app.kubernetes.io/version",
         "app",

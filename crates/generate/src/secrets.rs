@@ -22,7 +22,7 @@ pub const CA_SUFFIX: &str = "-cacert";
 /// Cluster of the agent's SDS.
 const AGENT_CLUSTER: &str = "sds-grpc";
 /// Cluster of a file-serving SDS beside the agent.
-const FILE_CLUSTER: &str = "files-sds-grpc";
+const FILE_CLUSTER: &str = "sds-files-grpc";
 
 /// A gRPC source at a bootstrap cluster.
 fn grpc_source(cluster: &str, authority: &str, block: bool) -> ConfigSource {
@@ -83,6 +83,12 @@ pub fn from_credential(name: &str, socket: bool) -> Option<SdsSecretConfig> {
         return Some(over_ads(rest));
     }
     Some(over_ads(name))
+}
+
+/// A secret of a server that the mesh names as its SDS provider.
+#[must_use]
+pub(crate) fn from_provider(name: &str, host: &str, cluster: &str) -> SdsSecretConfig {
+    SdsSecretConfig { name: name.into(), sds_config: Some(grpc_source(cluster, host, false)) }
 }
 
 fn over_ads(name: &str) -> SdsSecretConfig {

@@ -381,7 +381,10 @@ async fn plane_version(plane: &Plane) -> Option<Value> {
     let address = plane_address(plane).ok()?;
     let bytes = Fetcher::new(TIMEOUT).get(&format!("{address}/version")).await.ok()?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-    Some(serde_json::from_str(&text).unwrap_or_else(|_| json!({ "version": text })))
+    // Go prints the structure: version.BuildInfo{Version:"1.32.0", ...}
+    let quoted =
+        text.split_once("Version:\"").and_then(|(_, rest)| rest.split_once('"')).map(|(v, _)| v.to_owned());
+    Some(serde_json::from_str(&text).unwrap_or_else(|_| json!({ "version": quoted.unwrap_or(text) })))
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! Proxies with equal properties are one class and share everything; classes that see the same share what depends on
 //! that alone. An edition handed out twice is the same `Arc` both times, so the server compares it once for all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use generate::plan::{EditionOf, OutboundOf};
@@ -15,13 +16,13 @@ use parking_lot::Mutex;
 use proto::envoy::config::core::v3::Node;
 use tables::{Revision, Snapshot as _, Story};
 use tokio::sync::watch;
-use xds::{Catalog, Edition, Observation, Peer, Refusal, TypeUrl};
+use xds::{Catalog, Edition, Intercept, Observation, Peer, Refusal, Request, TypeUrl};
 
 use crate::admission::{Admission, Verified};
 use crate::events::{Event, Events, Kind};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How often an edition is computed again because a commit came in between, before the proxy is told to ask again.
 const TRIES: usize = 3;
@@ -56,7 +57,7 @@ struct Inner {
     publishing: AtomicU64,
     classes: Mutex<Classes>,
     /// When each of the last revisions was published, for the age of an ACK.
-    published: Mutex<std::collections::VecDeque<(Revision, std::time::Instant)>>,
+    published: Mutex<VecDeque<(Revision, Instant)>>,
     events: Arc<Events>,
     admission: Admission,
     virtual_hosts: bool,
@@ -74,6 +75,8 @@ pub struct Member {
     pub id: Arc<str>,
     /// Who it proved to be.
     pub verified: Verified,
+    /// When it was admitted: what was published before is not a change to it.
+    joined: Instant,
 }
 
 impl std::fmt::Debug for Member {
@@ -135,7 +138,7 @@ impl MeshCatalog {
         self.0.publish(story, world)
     }
 
-    /// What a class has of a type now. `None` if the type is not served.
+    /// What a class has of a type now.
     #[must_use]
     pub fn edition_of(&self, class: &Class, of: TypeName) -> Arc<Edition> {
         self.0.edition(class, of)
@@ -187,7 +190,7 @@ impl Inner {
         self.publishing.fetch_add(1, Ordering::SeqCst);
         {
             let mut published = self.published.lock();
-            published.push_back((revision, std::time::Instant::now()));
+            published.push_back((revision, Instant::now()));
             if published.len() > 256 {
                 published.pop_front();
             }
@@ -234,8 +237,7 @@ impl Inner {
         let Some(gone) = classes.known.remove(class) else { return };
         classes.stale.remove(class);
         // nothing that nobody uses any more is kept; what another class uses as well stays
-        let unused: Vec<EditionOf> =
-            gone.uses.into_values().filter(|key| !classes.is_used(key)).collect();
+        let unused: Vec<EditionOf> = gone.uses.into_values().filter(|key| !classes.is_used(key)).collect();
         for key in &unused {
             classes.editions.remove(key);
         }
@@ -281,10 +283,10 @@ impl Inner {
         revision: Revision,
     ) -> Arc<Edition> {
         let mut classes = self.classes.lock();
-        let kept = classes.editions.get(&key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
-        let edition = kept.unwrap_or_else(|| {
-            Edition::new(revision.0, built.resources.iter().map(resource).collect())
-        });
+        let kept =
+            classes.editions.get(&key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
+        let edition =
+            kept.unwrap_or_else(|| Edition::new(revision.0, built.resources.iter().map(resource).collect()));
         // a class without connections is a debug page's: nothing is remembered of it
         let Some(known) = classes.known.get_mut(class) else { return edition };
         let before = known.uses.insert(key.of, key.clone());
@@ -298,11 +300,11 @@ impl Inner {
         edition
     }
 
-    /// Milliseconds since a revision was published.
-    fn age(&self, revision: u64) -> Option<f64> {
+    /// Milliseconds since a revision was published, if that was after `joined`.
+    fn age(&self, revision: u64, joined: Instant) -> Option<f64> {
         let published = self.published.lock();
         let (_, at) = published.iter().rev().find(|(of, _)| of.0 == revision)?;
-        Some(at.elapsed().as_secs_f64() * 1000.0)
+        (*at > joined).then(|| at.elapsed().as_secs_f64() * 1000.0)
     }
 }
 
@@ -326,10 +328,18 @@ impl Catalog for MeshCatalog {
 
     fn admit(&self, node: &Node, peer: &Peer) -> Result<Arc<Member>, Refusal> {
         let verified = self.0.admission.of_peer(peer)?;
-        let proxy = self.class_of(node, peer.variant).map_err(|why| Refusal::new(tonic::Code::InvalidArgument, why))?;
+        let proxy = self
+            .class_of(node, peer.variant)
+            .map_err(|why| Refusal::new(tonic::Code::InvalidArgument, why))?;
         self.0.admission.check_identity(&verified, &proxy)?;
         let class = self.0.join(proxy);
-        Ok(Arc::new(Member { inner: self.0.clone(), class, id: node.id.as_str().into(), verified }))
+        Ok(Arc::new(Member {
+            inner: self.0.clone(),
+            class,
+            id: node.id.as_str().into(),
+            verified,
+            joined: Instant::now(),
+        }))
     }
 
     fn edition(&self, client: &Arc<Member>, type_url: &TypeUrl) -> Option<Arc<Edition>> {
@@ -338,6 +348,16 @@ impl Catalog for MeshCatalog {
             return None;
         }
         Some(self.0.edition(&client.class, of))
+    }
+
+    fn intercept(&self, client: &Arc<Member>, request: &Request) -> Intercept {
+        if request.type_url != TypeUrl::HealthInformation {
+            return Intercept::Pass;
+        }
+        // a report, not a subscription: there is no registration yet whose health it could be
+        let healthy = request.error.is_none();
+        tracing::debug!(target: "ads", "{} reports that its workload is healthy: {healthy}", client.id);
+        Intercept::Drop
     }
 
     fn watch(&self, client: &Arc<Member>) -> watch::Receiver<u64> {
@@ -363,15 +383,25 @@ impl Catalog for MeshCatalog {
                 let short = type_url.short();
                 tracing::info!(target: "ads", "{short}: PUSH for node:{id} resources:{} removed:{} size:{bytes}B", resources.len(), removed.len());
                 let what = format!("{} resources, {} removed", resources.len(), removed.len());
-                Event::of_proxy(Kind::Push, id, type_url.as_str(), what, self.0.age(revision))
+                Event::of_proxy(Kind::Push, id, type_url.as_str(), what, self.0.age(revision, client.joined))
             }
-            Observation::Ack { type_url, revision, .. } => {
-                Event::of_proxy(Kind::Ack, id, type_url.as_str(), String::new(), self.0.age(revision))
-            }
+            Observation::Ack { type_url, revision, .. } => Event::of_proxy(
+                Kind::Ack,
+                id,
+                type_url.as_str(),
+                String::new(),
+                self.0.age(revision, client.joined),
+            ),
             Observation::Nack { type_url, names, message, revision, .. } => {
                 tracing::warn!(target: "ads", "{}: {id} refused {names:?}: {message}", type_url.short());
                 let message = message.to_owned();
-                Event::of_proxy(Kind::Nack, id, type_url.as_str(), message, self.0.age(revision))
+                Event::of_proxy(
+                    Kind::Nack,
+                    id,
+                    type_url.as_str(),
+                    message,
+                    self.0.age(revision, client.joined),
+                )
             }
             _ => return,
         };

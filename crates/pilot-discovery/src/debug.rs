@@ -22,9 +22,9 @@ use crate::objects::Objects;
 
 mod clients;
 mod dump;
-mod world;
 #[cfg(test)]
 mod tests;
+mod world;
 
 /// What the pages look at.
 pub struct Debug {
@@ -110,7 +110,9 @@ async fn show_metrics(State(debug): State<Shared>) -> Response {
 async fn show_index() -> Response {
     let rows: String = PAGES
         .iter()
-        .map(|(name, what, _)| format!("<tr><td><a href=\"/debug/{name}\">{name}</a></td><td>{what}</td></tr>\n"))
+        .map(|(name, what, _)| {
+            format!("<tr><td><a href=\"/debug/{name}\">{name}</a></td><td>{what}</td></tr>\n")
+        })
         .collect();
     let html = format!(
         "<!doctype html><html><head><title>pilot-discovery</title></head><body><table>\n{rows}</table></body></html>\n"
@@ -218,7 +220,8 @@ impl Debug {
         match seen {
             Some(class) => Page::Json(page(&class)),
             None => {
-                let text = "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
+                let text =
+                    "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
                 Page::Refused(StatusCode::NOT_FOUND, text.to_owned())
             }
         }

@@ -67,7 +67,11 @@ impl Counters {
                 "Changes received, by type.",
                 Family::default(),
             ),
-            triggers: metrics.register("pilot_push_triggers", "Reasons for pushes, by type.", Family::default()),
+            triggers: metrics.register(
+                "pilot_push_triggers",
+                "Reasons for pushes, by type.",
+                Family::default(),
+            ),
         }
     }
 

@@ -62,7 +62,8 @@ impl Options {
         let path = |name: &str| Some(PathBuf::from(args.value(name))).filter(|p| !p.as_os_str().is_empty());
         let duration = |name: &str| {
             let text = args.value(name);
-            go_duration(text).ok_or_else(|| format!("invalid argument {text:?} for --{name}: want a duration such as 10s"))
+            go_duration(text)
+                .ok_or_else(|| format!("invalid argument {text:?} for --{name}: want a duration such as 10s"))
         };
         let or = |given: &str, fallback: &str| {
             if given.is_empty() { fallback.to_owned() } else { given.to_owned() }

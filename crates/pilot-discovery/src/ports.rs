@@ -64,7 +64,9 @@ pub fn serve_plain(server: &Server<MeshCatalog>, listener: Plain, stop: Stop) ->
         let router = server.transport().add_service(server.clone());
         let stop = stopped(stop);
         let served = match listener {
-            Plain::Tcp(listener) => router.serve_with_incoming_shutdown(pin!(incoming::tcp(listener)), stop).await,
+            Plain::Tcp(listener) => {
+                router.serve_with_incoming_shutdown(pin!(incoming::tcp(listener)), stop).await
+            }
             Plain::Unix(listener) => {
                 router.serve_with_incoming_shutdown(pin!(incoming::unix(listener)), stop).await
             }

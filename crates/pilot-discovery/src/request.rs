@@ -27,5 +27,9 @@ pub fn ask(address: &str, method: &str, path: &str, body: &str) -> Result<String
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split_whitespace().nth(1).unwrap_or_default();
-    if status == "200" { Ok(body.to_owned()) } else { Err(format!("received status {status}: {}", body.trim())) }
+    if status == "200" {
+        Ok(body.to_owned())
+    } else {
+        Err(format!("received status {status}: {}", body.trim()))
+    }
 }

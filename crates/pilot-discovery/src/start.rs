@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mesh::settings::Settings;
 use mesh::Mesh;
+use mesh::settings::Settings;
 use process::clock::{Clock, Real};
 use process::log::Scope;
 use process::metrics::Metrics;
@@ -140,16 +140,19 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
 
     let authority = open_authority(&options, &trust_domain, &clock, &metrics)?;
     let chain = Arc::new(chain_of(&options, &authority, &trust_domain)?);
-    let admission = Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
+    let admission =
+        Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
 
     let mesh = Mesh::new(settings);
     let served = catalog::Options { virtual_hosts: options.virtual_hosts };
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
     let objects = Arc::new(Objects::default());
-    let mut intake = Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), Counters::register(&metrics));
+    let mut intake =
+        Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), Counters::register(&metrics));
     intake.begin(first);
 
-    let server = Server::new(catalog.clone(), xds_options(&options), xds::server::Metrics::register(&metrics));
+    let server =
+        Server::new(catalog.clone(), xds_options(&options), xds::server::Metrics::register(&metrics));
     let ready = Arc::new(AtomicBool::new(false));
     let debug = Arc::new(Debug {
         catalog: catalog.clone(),
@@ -190,7 +193,13 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tasks.push(ports::serve_plain(&server, listener, stopped));
     }
     ready.store(true, Ordering::SeqCst);
-    tracing::info!("serving: plaintext xDS {:?}, xDS over TLS {:?}, HTTP {:?}, monitoring {:?}", addresses[0], addresses[1], addresses[2], addresses[3]);
+    tracing::info!(
+        "serving: plaintext xDS {:?}, xDS over TLS {:?}, HTTP {:?}, monitoring {:?}",
+        addresses[0],
+        addresses[1],
+        addresses[2],
+        addresses[3]
+    );
     Ok(Running { server, catalog, addresses, stop, tasks, ready })
 }
 
@@ -262,7 +271,13 @@ fn chain_of(options: &Options, authority: &Ca, trust_domain: &str) -> Result<Cha
     let switches = &options.switches;
     if !switches.jwt_rule.is_empty() {
         let rule = JwtRule::parse(&switches.jwt_rule)?;
-        chain.push(Arc::new(JwtAuthenticator::of_rule(&rule, trust_domain)?));
+        let authenticator = JwtAuthenticator::of_rule(&rule, trust_domain)?;
+        if rule.jwks.as_deref().unwrap_or_default().is_empty() {
+            tracing::warn!(
+                "JWT_RULE gives no keys (jwks); keys are not fetched, so its tokens are not accepted"
+            );
+        }
+        chain.push(Arc::new(authenticator));
     }
     if !switches.trusted_gateway_cidr.is_empty() {
         let (forwarded, wrong) = ForwardedCertificate::new(&switches.trusted_gateway_cidr);

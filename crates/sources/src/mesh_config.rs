@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::mesh::settings::Settings;
 use config::kubernetes::ConfigMap;
 use config::mesh::{self, MeshConfig, MeshNetworks};
 use config::{Kind, Problem, Severity};
-use ::mesh::settings::Settings;
 
 use crate::files::Folder;
 
@@ -34,7 +34,12 @@ impl MeshConfiguration {
     /// Starts from `base`, whose switches, domain and cluster stay as they are. A `file` that exists wins over the
     /// ConfigMap (as pilot/pkg/bootstrap/mesh.go).
     #[must_use]
-    pub fn new(base: Settings, file: Option<PathBuf>, networks_file: Option<PathBuf>, revision: &str) -> Self {
+    pub fn new(
+        base: Settings,
+        file: Option<PathBuf>,
+        networks_file: Option<PathBuf>,
+        revision: &str,
+    ) -> Self {
         let config_map = match revision {
             "" | "default" => "istio".to_owned(),
             revision => format!("istio-{revision}"),

@@ -63,6 +63,8 @@ impl Sources {
     pub async fn run(self, changes: mpsc::Sender<Change>) {
         let (moved, mut moves) = mpsc::channel(1);
         let watcher = self.watcher(&moved);
+        // what moved between the first reading and now was not heard
+        let _ = moved.try_send(());
         let mut held = Some(self);
         loop {
             tokio::select! {

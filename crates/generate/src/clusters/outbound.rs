@@ -93,9 +93,9 @@ pub(super) fn service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceCluste
 
 /// SPIFFE identities expected behind a service: declared ones and those of its endpoints, sorted.
 fn accounts<L: Level>(r: &Reads<L>, world: &World, service: &Service) -> Vec<String> {
-    let mut all: Vec<String> = service.declared_accounts.iter().map(|a| a.to_string()).collect();
+    let mut all: Vec<String> = service.declared_accounts.iter().map(ToString::to_string).collect();
     if let Some(row) = world.accounts.get(r, &service.key) {
-        all.extend(row.accounts.iter().map(|a| a.to_string()));
+        all.extend(row.accounts.iter().map(ToString::to_string));
     }
     all.sort();
     all.dedup();

@@ -239,7 +239,7 @@ fn user_supplied(
     };
     let skip = tls.insecure_skip_verify.unwrap_or(false);
     if tls.credential_name.is_empty() {
-        let custom = context.proxy.flag("FILE_CREDENTIAL");
+        let custom = context.proxy.flag("file-credential");
         if mutual {
             let name = secrets::file_certificate(&tls.client_certificate, &tls.private_key);
             common.tls_certificate_sds_secret_configs.push(secrets::from_files(&name, custom)?);

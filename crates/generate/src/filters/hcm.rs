@@ -37,6 +37,7 @@ pub(crate) struct Manager<'a> {
     /// Its routes.
     pub(crate) route: RouteSource,
     /// The port, for what is attached by port.
+    #[expect(dead_code, reason = "callers know it; extensions of users, which are attached by port, will ask for it")]
     pub(crate) port: u32,
     /// Protocol of the service port.
     pub(crate) protocol: Protocol,

@@ -20,7 +20,7 @@ use tables::Level;
 
 use super::bound::{View, shares_host, tcp_fits, tls_fits};
 use super::merge::Claimed;
-use super::tls::{self, Transport};
+use super::tls::{self, Terms, Transport};
 use super::{PortServers, Server, tcp};
 use crate::clusters::sni_key;
 use crate::encoded::{bool_value, u32_value};
@@ -72,6 +72,7 @@ pub(super) struct Chains<'a, L: Level> {
     pub(super) view: View<'a, L>,
     pub(super) settings: &'a Settings,
     pub(super) filters: Filters<'a>,
+    pub(super) terms: Terms<'a>,
     /// SNI hosts of passthrough routes by port.
     pub(super) claimed: Claimed,
 }
@@ -103,13 +104,13 @@ impl<L: Level> Chains<'_, L> {
 
     fn context(&self, server: &Server) -> Option<DownstreamTlsContext> {
         let tls = server.ending()?;
-        Some(tls::context(tls, self.view.proxy, self.settings, Transport::Tcp, !server.protocol.is_https()))
+        Some(tls::context(tls, &self.terms, Transport::Tcp, !server.protocol.is_https()))
     }
 
     fn https(&self, server: &Server, port: u32, listener: &str, transport: Transport) -> Chain {
         let stat_prefix = (!server.spec.name.is_empty()).then(|| server.spec.name.clone());
         let context =
-            server.ending().map(|tls| tls::context(tls, self.view.proxy, self.settings, transport, false));
+            server.ending().map(|tls| tls::context(tls, &self.terms, transport, false));
         Chain {
             sni: server.sni.clone(),
             tls: context,

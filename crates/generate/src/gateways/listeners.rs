@@ -20,7 +20,7 @@ use super::Merged;
 use super::bound::View;
 use super::chains::{Chain, Chains, config_of};
 use super::merge::Claimed;
-use super::tls::{self, Transport};
+use super::tls::{self, Terms, Transport};
 use crate::encoded::{Resource, duration, u32_value};
 use crate::endpoints::address;
 use crate::filters::inspect::TLS_INSPECTOR;
@@ -53,6 +53,7 @@ pub(super) fn built<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, merged
         view: View { r, world, proxy, scope },
         settings,
         filters: Filters::of(r, world, proxy, Class::Gateway),
+        terms: Terms::of(r, world, proxy, settings),
         claimed: Claimed::default(),
     };
     let mut out = Built::default();

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use config::mesh::TlsConfig;
+use config::mesh::{ExtensionProviderProvider, TlsConfig};
 use config::networking::{ServerTlsSettings, ServerTlsSettingsTlsMode as Mode, TlsProtocol as Wanted};
+use mesh::World;
 use mesh::settings::Settings;
 use proto::envoy::config::core::v3::{DataSource, TransportSocket, data_source, transport_socket};
 use proto::envoy::extensions::transport_sockets::quic::v3::QuicDownstreamTransport;
@@ -11,9 +12,11 @@ use proto::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, TlsParameters,
     certificate_validation_context::TrustChainVerification, common_tls_context, tls_parameters,
 };
+use tables::{Level, Reads};
 
 use crate::clusters::tls::exact_matches;
 use crate::encoded::bool_value;
+use crate::filters::providers;
 use crate::proxy::Proxy;
 use crate::secrets;
 
@@ -52,14 +55,48 @@ pub(crate) enum Transport {
     Quic,
 }
 
+/// What the TLS of all servers of one proxy depends on.
+pub(crate) struct Terms<'a> {
+    proxy: &'a Proxy,
+    settings: &'a Settings,
+    /// Host and cluster of MeshConfig's SDS provider, if it has one whose service is known.
+    provider: Option<(String, String)>,
+}
+
+impl<'a> Terms<'a> {
+    /// Those of a proxy that has no use for SDS providers.
+    pub(crate) fn plain(proxy: &'a Proxy, settings: &'a Settings) -> Self {
+        Self { proxy, settings, provider: None }
+    }
+
+    /// Those of a gateway.
+    pub(super) fn of<L: Level>(r: &Reads<L>, world: &World, proxy: &'a Proxy, settings: &'a Settings) -> Self {
+        let named = settings.mesh.extension_providers.iter().find_map(|p| match &p.provider {
+            Some(ExtensionProviderProvider::Sds(sds)) => Some(sds),
+            _ => None,
+        });
+        let provider = named.and_then(|s| providers::lookup(r, world, &s.service, s.port));
+        Self { proxy, settings, provider }
+    }
+
+    /// A credential: names with `sds://` go to the workload's own SDS, else to the mesh's provider.
+    fn credential(&self, name: &str) -> Option<SdsSecretConfig> {
+        let socket = self.proxy.meta("credential") == Some("true");
+        match (&self.provider, name.strip_prefix("sds://")) {
+            (Some((host, cluster)), Some(rest)) if !socket => Some(secrets::from_provider(rest, host, cluster)),
+            _ => secrets::from_credential(name, socket),
+        }
+    }
+}
+
 /// The TLS context of a server. `stream` tells servers without HTTP.
 pub(crate) fn context(
     tls: &ServerTlsSettings,
-    proxy: &Proxy,
-    settings: &Settings,
+    terms: &Terms<'_>,
     transport: Transport,
     stream: bool,
 ) -> DownstreamTlsContext {
+    let (proxy, settings) = (terms.proxy, terms.settings);
     let mutual = matches!(tls.mode, Mode::Mutual | Mode::IstioMutual);
     // Envoy cannot ask for client certificates over QUIC.
     let required = mutual && transport == Transport::Tcp;
@@ -76,7 +113,7 @@ pub(crate) fn context(
         };
         from_files(&mut common, tls, proxy, &own, validated);
     } else if !tls.credential_names.is_empty() || !tls.credential_name.is_empty() {
-        from_credentials(&mut common, tls, proxy);
+        from_credentials(&mut common, tls, terms);
     } else {
         let mut files = Files { pairs: Vec::new(), ca: &tls.ca_certificates };
         files.pairs.extend(tls.tls_certificates.iter().map(|c| (&*c.server_certificate, &*c.private_key)));
@@ -152,15 +189,14 @@ fn from_files(common: &mut CommonTlsContext, tls: &ServerTlsSettings, proxy: &Pr
 }
 
 /// As `ApplyCredentialSDSToServerCommonTLSContext`.
-fn from_credentials(common: &mut CommonTlsContext, tls: &ServerTlsSettings, proxy: &Proxy) {
-    let socket = proxy.meta("credential") == Some("true");
+fn from_credentials(common: &mut CommonTlsContext, tls: &ServerTlsSettings, terms: &Terms<'_>) {
     let names = if tls.credential_names.is_empty() {
         std::slice::from_ref(&tls.credential_name)
     } else {
         &tls.credential_names[..]
     };
     common.tls_certificate_sds_secret_configs =
-        names.iter().filter_map(|name| secrets::from_credential(name, socket)).collect();
+        names.iter().filter_map(|name| terms.credential(name)).collect();
     if matches!(tls.mode, Mode::Mutual | Mode::OptionalMutual) {
         let mut validation = validation(&tls.subject_alt_names);
         validation.verify_certificate_spki.clone_from(&tls.verify_certificate_spki);
@@ -172,7 +208,7 @@ fn from_credentials(common: &mut CommonTlsContext, tls: &ServerTlsSettings, prox
         } else {
             tls.ca_cert_credential_name.clone()
         };
-        common.validation_context_type = Some(combined(validation, secrets::from_credential(&ca, socket)));
+        common.validation_context_type = Some(combined(validation, terms.credential(&ca)));
     } else if !tls.subject_alt_names.is_empty() {
         let validation = validation(&tls.subject_alt_names);
         common.validation_context_type =

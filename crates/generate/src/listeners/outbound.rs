@@ -13,16 +13,17 @@ use mesh::settings::Settings;
 use tables::{Level, Reads};
 
 use self::entries::{Bind, Entries, Wanted};
+use self::message::Messages;
 use self::streams::StreamRoutes;
 use self::views::{View, views};
 use super::Built;
 use crate::addresses::UNSPECIFIED;
 use crate::encoded::Resource;
-use crate::filters::{Class, Filters};
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::{Egress, Scope};
 
 mod chains;
+mod destinations;
 mod entries;
 mod fixed;
 mod message;
@@ -37,36 +38,23 @@ const UNIX: &str = "unix://";
 
 /// See [`super::outbound`].
 pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Built {
-    let settings = crate::settings(r, world);
-    let mut out = Built::default();
-    if settings.mesh.proxy_listen_port <= 0 {
-        return out;
+    let outbound = Outbound::new(r, world, proxy, scope);
+    if outbound.is_off() {
+        return Built::default();
     }
-    let filters = Filters::of(r, world, proxy, Class::SidecarOutbound);
-    let outbound = Outbound {
-        r,
-        world,
-        proxy,
-        scope,
-        settings,
-        filters,
-        wildcards: wildcards(proxy),
-        own_ports: own_ports(proxy, &settings.mesh),
-    };
     let entries = outbound.entries();
-    out.pods = entries.pods;
-    let fallthrough = outbound.fallthrough();
-    let mut made = message::Made { out: &mut out, named: std::collections::HashSet::new() };
-    for entry in entries.by_bind.into_values() {
-        outbound.listener(entry, &fallthrough, &mut made);
+    let mut messages = Messages::new(&outbound);
+    entries.by_bind.values().for_each(|entry| messages.add(entry));
+    if let Some(listener) = outbound.virtual_outbound(&messages.filters) {
+        messages.resources.push(Resource::encode(listener.name.as_str(), &listener));
     }
-    if let Some(entry) = outbound.http_proxy() {
-        outbound.listener(entry, &fallthrough, &mut made);
-    }
-    if let Some(listener) = outbound.virtual_outbound() {
-        made.out.resources.push(Resource::encode(listener.name.as_str(), &listener));
-    }
-    out
+    Built { resources: messages.resources, routes: entries.routes(), pods: entries.pods, ..Built::default() }
+}
+
+/// See [`super::outbound_routes`].
+pub(super) fn routes<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Vec<Arc<str>> {
+    let outbound = Outbound::new(r, world, proxy, scope);
+    if outbound.is_off() { Vec::new() } else { outbound.entries().routes() }
 }
 
 /// What all outbound listeners of one form are built from.
@@ -76,7 +64,6 @@ struct Outbound<'a, L: Level> {
     proxy: &'a Proxy,
     scope: &'a Scope,
     settings: &'a Settings,
-    filters: Filters<'a>,
     /// Addresses that stand for all of a host.
     wildcards: Vec<Arc<str>>,
     /// Ports that the proxy itself listens on.
@@ -100,11 +87,27 @@ fn loopbacks(proxy: &Proxy) -> Vec<Arc<str>> {
 }
 
 impl<'a, L: Level> Outbound<'a, L> {
-    /// Every listener that the egress listeners of the scope ask for, before it is a message.
+    fn new(r: &'a Reads<L>, world: &'a World, proxy: &'a Proxy, scope: &'a Scope) -> Self {
+        let settings = crate::settings(r, world);
+        let own_ports = own_ports(proxy, &settings.mesh);
+        Self { r, world, proxy, scope, settings, wildcards: wildcards(proxy), own_ports }
+    }
+
+    /// Whether the mesh wants no listeners.
+    fn is_off(&self) -> bool {
+        self.settings.mesh.proxy_listen_port <= 0
+    }
+
+    /// Every listener but `virtualOutbound`, before it is a message.
     fn entries(&self) -> Entries<'a> {
         let mut out = Entries::default();
         for egress in &self.scope.egress {
             self.egress(egress, &mut out);
+        }
+        if let Some(entry) = self.http_proxy()
+            && let Some(address) = entry.bind.primary()
+        {
+            out.by_bind.insert((address.clone(), entry.port), entry);
         }
         out
     }

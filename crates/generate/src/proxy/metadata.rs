@@ -23,7 +23,6 @@ const LOOKED_AT: [&str; 17] = [
     "ENVOY_SECURE_MERGED_METRICS_PORT",
     "ENVOY_SECURE_METRICS_PORT",
     "ENVOY_STATUS_PORT",
-    "FILE_CREDENTIAL",
     "IDLE_TIMEOUT",
     "INBOUND_LISTENER_EXACT_BALANCE",
     "OUTBOUND_LISTENER_EXACT_BALANCE",
@@ -32,6 +31,7 @@ const LOOKED_AT: [&str; 17] = [
     "TLS_CLIENT_ROOT_CERT",
     "UNPRIVILEGED_POD",
     "credential",
+    "file-credential",
 ];
 /// Keys that only inbound builders look at.
 pub(super) const INBOUND_ONLY: [&str; 4] =
@@ -59,7 +59,7 @@ pub(super) fn parse(node: &Node) -> Result<Proxy, String> {
     let namespace = Some(get("NAMESPACE")).filter(|n| !n.is_empty()).unwrap_or_else(|| Arc::from(id_namespace));
     let ips = addresses(&get("INSTANCE_IPS"), address)
         .ok_or_else(|| format!("node id {:?}: {address:?} is not an IP address", node.id))?;
-    let config = meta.fields.get("PROXY_CONFIG").and_then(|v| proxy_config(v)).map(Arc::new);
+    let config = meta.fields.get("PROXY_CONFIG").and_then(proxy_config).map(Arc::new);
     let locality = locality(node, meta);
     let cluster = Some(get("CLUSTER_ID")).filter(|c| !c.is_empty()).unwrap_or_else(|| Arc::from("Kubernetes"));
     let place = Place { locality: &locality, cluster: &cluster, network: &get("NETWORK"), node: &get("NODE_NAME") };

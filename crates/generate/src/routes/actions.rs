@@ -135,7 +135,6 @@ pub(super) fn fault(fault: &HttpFaultInjection) -> Option<HttpFault> {
         Some(FaultDelay {
             percentage: Some(percent),
             fault_delay_secifier: Some(fault_delay::FaultDelaySecifier::FixedDelay(duration(*time))),
-            ..FaultDelay::default()
         })
     });
     let abort = fault.abort.as_ref().and_then(|a| {

@@ -37,7 +37,7 @@ fn push(out: &mut Vec<String>, host: &str, port: Option<u32>) {
 /// All domains of a service. `port` is given where the listener serves several ports (`http_proxy`): domains then come
 /// with and without it.
 #[must_use]
-pub fn of_service(settings: &Settings, proxy: &Proxy, service: &Service, port: Option<u32>) -> Vec<Domain> {
+pub(crate) fn of_service(settings: &Settings, proxy: &Proxy, service: &Service, port: Option<u32>) -> Vec<Domain> {
     let names = std::iter::once(service.key.hostname.as_str())
         .chain(service.aliases.iter().map(|a| a.hostname.as_str()));
     let mut domains: Vec<Domain> = Vec::new();

@@ -110,6 +110,9 @@ fn match_port(listener: &IstioEgressListener) -> Option<u32> {
     (port.number != 0 && Protocol::parse(&port.protocol) != Protocol::HttpProxy).then_some(port.number)
 }
 
+/// A service and the ports of it that are meant; `None` for all.
+type Imported<'a> = (&'a Arc<Service>, Option<Arc<[u32]>>);
+
 /// What may be seen from a namespace, in upstream's order.
 struct Visible<'a, L: Level> {
     r: &'a Reads<L>,
@@ -227,7 +230,7 @@ impl Hosts {
         services: &[&'a Arc<Service>],
         own: &Arc<str>,
         port: Option<u32>,
-    ) -> Vec<(&'a Arc<Service>, Option<Arc<[u32]>>)> {
+    ) -> Vec<Imported<'a>> {
         let mut imported = Vec::new();
         for service in services {
             let (namespace, h) = (&*service.key.namespace, service.key.hostname.as_str());
@@ -296,7 +299,7 @@ fn destinations(routes: &Head, namespace: &str) -> BTreeMap<String, BTreeSet<u32
 /// The union over listeners, one service per host name (as `appendSidecarServices`).
 #[derive(Default)]
 struct Union<'a> {
-    list: Vec<(&'a Arc<Service>, Option<Arc<[u32]>>)>,
+    list: Vec<Imported<'a>>,
     at: HashMap<&'a str, usize>,
 }
 

@@ -49,8 +49,23 @@ pub fn compare(istiod: &Dump, envoy: &Dump) -> String {
 fn resources(dump: &Dump, section: &'static str, place: &str, field: &str) -> BTreeMap<String, Vec<String>> {
     let Ok(section) = dump.section(section) else { return BTreeMap::new() };
     let found = Dump::resources(section, &[(place, field)]);
-    let lines = |value: &Value| crate::print::to_yaml(&camel(value)).lines().map(str::to_owned).collect();
+    let lines = |value: &Value| {
+        crate::print::to_yaml(&whole_numbers(&camel(value))).lines().map(str::to_owned).collect()
+    };
     found.into_iter().map(|resource| (text(resource, "name").to_owned(), lines(resource))).collect()
+}
+
+/// Envoy writes 100, others 100.0.
+fn whole_numbers(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => Value::from(float as i64),
+            _ => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(whole_numbers).collect(),
+        Value::Object(map) => map.iter().map(|(key, child)| (key.clone(), whole_numbers(child))).collect(),
+        other => other.clone(),
+    }
 }
 
 fn last_loaded(envoy: &Dump) -> String {

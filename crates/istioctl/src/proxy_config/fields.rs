@@ -83,7 +83,7 @@ pub fn camel(value: &Value) -> Value {
                 .and_then(Value::as_str)
                 .is_some_and(|t| t.ends_with("google.protobuf.Struct") || t.ends_with("TypedStruct"));
             let fields = map.iter().map(|(name, child)| {
-                let child = if free_value && name == "value" || is_free(name, child) {
+                let child = if free_value && name == "value" || is_free(map, name) {
                     child.clone()
                 } else if MAPS.contains(&name.as_str()) {
                     map_values(child)
@@ -99,11 +99,11 @@ pub fn camel(value: &Value) -> Value {
     }
 }
 
-/// `metadata` is a Struct in a node or a build version, but a message with `filter_metadata` in a resource.
-fn is_free(name: &str, child: &Value) -> bool {
-    FREE.contains(&name)
-        && !(name == "metadata"
-            && (child.get("filter_metadata").is_some() || child.get("typed_filter_metadata").is_some()))
+/// `metadata` is a Struct in a node and in a build version, and a message elsewhere.
+fn is_free(map: &Map<String, Value>, name: &str) -> bool {
+    let is_node =
+        || ["id", "cluster", "user_agent_name", "version"].iter().any(|field| map.contains_key(*field));
+    FREE.contains(&name) && (name != "metadata" || is_node())
 }
 
 fn map_values(value: &Value) -> Value {

@@ -52,6 +52,13 @@ fn short_proxy(proxy: &str) -> &str {
     proxy.split('~').nth(2).unwrap_or(proxy)
 }
 
+/// A message in one line of bearable length: Envoy quotes whole resources.
+fn one_line(message: &str) -> String {
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let line = words.join(" ");
+    if line.chars().count() <= 300 { line } else { line.chars().take(300).chain(" ...".chars()).collect() }
+}
+
 /// The lines for a batch of events: changes and refusals one each, acknowledgements summed up per type.
 #[must_use]
 pub fn tell(events: &[Event]) -> Vec<String> {
@@ -65,18 +72,20 @@ pub fn tell(events: &[Event]) -> Vec<String> {
                     place => format!(" ({place})"),
                 };
                 if event.message.starts_with("warning: ") {
-                    lines.push(format!("{} {}: {}", place(event), event.object, event.message));
+                    lines.push(format!("{} {}: {}", place(event), event.object, one_line(&event.message)));
                     continue;
                 }
                 let what = if event.message.is_empty() { "changed" } else { &event.message };
                 lines.push(format!("{what} {}{from}", event.object));
             }
-            "refused" => lines.push(format!("REFUSED {} {}: {}", place(event), event.object, event.message)),
+            "refused" => {
+                lines.push(format!("REFUSED {} {}: {}", place(event), event.object, one_line(&event.message)))
+            }
             "nack" => lines.push(format!(
                 "NACK by {} ({}): {}",
                 short_proxy(&event.proxy),
                 crate::proxy_status::short(&event.kind_of_resource),
-                event.message
+                one_line(&event.message)
             )),
             "ack" => {
                 let (proxies, slowest) = acks.entry(event.kind_of_resource.as_str()).or_default();

@@ -170,10 +170,8 @@ impl DnsServer {
     pub async fn start(addresses: &[SocketAddr], resolver: &Arc<Resolver>) -> std::io::Result<Self> {
         let mut out = Self { tasks: JoinSet::new(), addresses: Vec::new() };
         for address in addresses {
-            let udp = UdpSocket::bind(address).await?;
-            let bound = udp.local_addr()?;
-            let tcp = TcpListener::bind(bound).await?;
-            out.addresses.push(bound);
+            let (udp, tcp) = bind(*address).await?;
+            out.addresses.push(udp.local_addr()?);
             out.tasks.spawn(serve_udp(Arc::new(udp), Arc::clone(resolver)));
             out.tasks.spawn(serve_tcp(tcp, Arc::clone(resolver)));
         }
@@ -184,6 +182,20 @@ impl DnsServer {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+}
+
+/// One port for both transports. A port that the system chose for one may be taken for the other; then it chooses again.
+async fn bind(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
+    let mut attempts = if address.port() == 0 { 16 } else { 1 };
+    loop {
+        let udp = UdpSocket::bind(address).await?;
+        attempts -= 1;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error) if attempts == 0 => return Err(error),
+            Err(_) => {}
+        }
     }
 }
 

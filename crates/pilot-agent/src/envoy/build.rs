@@ -18,7 +18,7 @@ pub enum EnvoyBuild {
 
 /// The factory name of Istio's statistics filter, which stands in every istio/proxy binary and in no other.
 const MARK: &[u8] = b"envoy.filters.http.istio_stats";
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 64 << 10;
 
 /// Looks for Istio's extensions in the constants of the binary itself: some 10 of its 100 MB. The finding is kept in
 /// `cache` (if given) for as long as the file's size and time of change stay the same.

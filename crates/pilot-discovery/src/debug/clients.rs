@@ -98,8 +98,12 @@ fn client(connection: &Connection, watches: bool) -> Value {
     });
     let Some(map) = out.as_object_mut() else { return out };
     if watches {
-        if let Some(Kind::StructValue(labels)) =
-            connection.node.metadata.as_ref().and_then(|m| m.fields.get("LABELS")).and_then(|v| v.kind.as_ref())
+        if let Some(Kind::StructValue(labels)) = connection
+            .node
+            .metadata
+            .as_ref()
+            .and_then(|m| m.fields.get("LABELS"))
+            .and_then(|v| v.kind.as_ref())
         {
             let labels: BTreeMap<&str, &str> = labels
                 .fields
@@ -121,14 +125,24 @@ fn watched(connection: &Connection) -> Value {
     let of = |status: &TypeStatus| {
         if status.wildcard { json!(["*"]) } else { json!([format!("{} names", status.names)]) }
     };
-    connection.types.iter().map(|(kind, status)| (kind.as_str().to_owned(), of(status))).collect::<Map<_, _>>().into()
+    connection
+        .types
+        .iter()
+        .map(|(kind, status)| (kind.as_str().to_owned(), of(status)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// The types each client watches.
 pub(super) fn resources(connections: &[Connection]) -> Value {
     connections
         .iter()
-        .map(|c| (proxy_name(&c.node.id).to_owned(), c.types.keys().map(TypeUrl::as_str).collect::<Vec<_>>().into()))
+        .map(|c| {
+            (
+                proxy_name(&c.node.id).to_owned(),
+                c.types.keys().map(TypeUrl::as_str).collect::<Vec<_>>().into(),
+            )
+        })
         .collect::<Map<_, _>>()
         .into()
 }

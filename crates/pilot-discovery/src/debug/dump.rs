@@ -13,7 +13,8 @@ const DUMPS: &str = "type.googleapis.com/envoy.admin.v3.";
 fn resources(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Vec<(String, String, Value)> {
     let edition: std::sync::Arc<Edition> = catalog.edition_of(class, of);
     let one = |resource: &xds::Resource| {
-        let any = proto::google::protobuf::Any { type_url: of.url().to_owned(), value: resource.body.to_bytes() };
+        let any =
+            proto::google::protobuf::Any { type_url: of.url().to_owned(), value: resource.body.to_bytes() };
         let mut json = proto::reflect::any_to_json(&any);
         if of == TypeName::Secret {
             redact(&mut json);
@@ -25,10 +26,15 @@ fn resources(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Vec<(String,
 
 /// Takes private keys out of a secret (as Envoy does in its own dumps).
 fn redact(secret: &mut Value) {
-    for part in ["/tlsCertificate/privateKey", "/tls_certificate/private_key"] {
+    // "[redacted]"
+    let nothing = json!({ "inline_bytes": "W3JlZGFjdGVkXQ==" });
+    for part in ["/tls_certificate/private_key", "/generic_secret/secret"] {
         if let Some(key) = secret.pointer_mut(part) {
-            *key = json!({ "inlineBytes": "W3JlZGFjdGVkXQ==" });
+            key.clone_from(&nothing);
         }
+    }
+    if let Some(keys) = secret.pointer_mut("/session_ticket_keys/keys").and_then(Value::as_array_mut) {
+        keys.fill(nothing);
     }
 }
 
@@ -44,57 +50,58 @@ pub(super) fn config_dump(catalog: &MeshCatalog, class: &Class, types: &str, end
     if wants(TypeName::Cluster) {
         let clusters: Vec<Value> = resources(catalog, class, TypeName::Cluster)
             .into_iter()
-            .map(|(_, version, cluster)| json!({"versionInfo": version, "cluster": cluster, "lastUpdated": now}))
+            .map(|(_, version, cluster)| json!({"version_info": version, "cluster": cluster, "last_updated": now}))
             .collect();
         let of = version(TypeName::Cluster);
         configs.push(json!({
-            "@type": format!("{DUMPS}ClustersConfigDump"), "versionInfo": of, "dynamicActiveClusters": clusters,
+            "@type": format!("{DUMPS}ClustersConfigDump"), "version_info": of, "dynamic_active_clusters": clusters,
         }));
     }
     if wants(TypeName::Endpoint) && (endpoints || !wanted.is_empty()) {
         let endpoints: Vec<Value> = resources(catalog, class, TypeName::Endpoint)
             .into_iter()
-            .map(|(_, version, config)| json!({"versionInfo": version, "endpointConfig": config, "lastUpdated": now}))
+            .map(|(_, version, config)| json!({"version_info": version, "endpoint_config": config, "last_updated": now}))
             .collect();
         configs.push(json!({
-            "@type": format!("{DUMPS}EndpointsConfigDump"), "dynamicEndpointConfigs": endpoints,
+            "@type": format!("{DUMPS}EndpointsConfigDump"), "dynamic_endpoint_configs": endpoints,
         }));
     }
     if wants(TypeName::Listener) {
         let listeners: Vec<Value> = resources(catalog, class, TypeName::Listener)
             .into_iter()
             .map(|(name, version, listener)| {
-                let state = json!({"versionInfo": version, "listener": listener, "lastUpdated": now});
-                json!({"name": name, "activeState": state})
+                let state = json!({"version_info": version, "listener": listener, "last_updated": now});
+                json!({"name": name, "active_state": state})
             })
             .collect();
         let of = version(TypeName::Listener);
         configs.push(json!({
-            "@type": format!("{DUMPS}ListenersConfigDump"), "versionInfo": of, "dynamicListeners": listeners,
+            "@type": format!("{DUMPS}ListenersConfigDump"), "version_info": of, "dynamic_listeners": listeners,
         }));
     }
     if wants(TypeName::Route) {
         let routes: Vec<Value> = resources(catalog, class, TypeName::Route)
             .into_iter()
-            .map(|(_, version, route)| json!({"versionInfo": version, "routeConfig": route, "lastUpdated": now}))
+            .map(|(_, version, route)| json!({"version_info": version, "route_config": route, "last_updated": now}))
             .collect();
-        configs.push(json!({ "@type": format!("{DUMPS}RoutesConfigDump"), "dynamicRouteConfigs": routes }));
+        configs.push(json!({ "@type": format!("{DUMPS}RoutesConfigDump"), "dynamic_route_configs": routes }));
     }
     if wants(TypeName::Secret) {
         let secrets: Vec<Value> = resources(catalog, class, TypeName::Secret)
             .into_iter()
             .map(|(name, version, secret)| {
-                json!({"name": name, "versionInfo": version, "lastUpdated": now, "secret": secret})
+                json!({"name": name, "version_info": version, "last_updated": now, "secret": secret})
             })
             .collect();
-        configs.push(json!({ "@type": format!("{DUMPS}SecretsConfigDump"), "dynamicActiveSecrets": secrets }));
+        configs
+            .push(json!({ "@type": format!("{DUMPS}SecretsConfigDump"), "dynamic_active_secrets": secrets }));
     }
     if wants(TypeName::Extension) {
         let extensions: Vec<Value> = resources(catalog, class, TypeName::Extension)
             .into_iter()
-            .map(|(_, version, filter)| json!({"versionInfo": version, "ecdsFilter": filter, "lastUpdated": now}))
+            .map(|(_, version, filter)| json!({"version_info": version, "ecds_filter": filter, "last_updated": now}))
             .collect();
-        configs.push(json!({ "@type": format!("{DUMPS}EcdsConfigDump"), "ecdsFilters": extensions }));
+        configs.push(json!({ "@type": format!("{DUMPS}EcdsConfigDump"), "ecds_filters": extensions }));
     }
     json!({ "configs": configs })
 }

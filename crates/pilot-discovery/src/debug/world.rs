@@ -93,8 +93,11 @@ pub(super) fn scope(catalog: &MeshCatalog, class: &Class) -> Value {
         .iter()
         .map(|egress| {
             let services: Vec<&str> = egress.services.iter().map(|s| s.key.hostname.as_str()).collect();
-            let routes: Vec<String> =
-                egress.virtual_services.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+            let routes: Vec<String> = egress
+                .virtual_services
+                .iter()
+                .map(|(namespace, name)| format!("{namespace}/{name}"))
+                .collect();
             json!({
                 "port": egress.port.as_ref().map(|port| port.number), "bind": &*egress.bind,
                 "services": services, "virtualServices": routes,

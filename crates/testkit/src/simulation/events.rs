@@ -378,18 +378,18 @@ impl Simulation {
         self.note(|| format!("{name} receives {}", told(response)));
         let requests = received.map_err(|error| format!("{name}: {error}"))?;
         self.report.refused += usize::from(requests.iter().any(|request| request.error.is_some()));
-        self.look(id, response)?;
+        self.look(id)?;
         self.send(id, requests);
         Ok(())
     }
 
     /// Nothing that is in use may mention what is not there.
-    fn look(&mut self, id: u64, response: &Response) -> Result<(), String> {
+    fn look(&mut self, id: u64) -> Result<(), String> {
         let Some(proxy) = self.links.get(&id).and_then(|link| self.proxies.get(link.proxy)) else { return Ok(()) };
         if proxy.healing || proxy.picky.is_some() {
             return Ok(());
         }
-        for dangling in proxy.dangling(response) {
+        for dangling in proxy.dangling() {
             if !self.judge.excuses(&proxy.class, &dangling) {
                 let ((of, from, _), (to, name)) = (dangling.from, dangling.to);
                 return Err(format!(

@@ -47,6 +47,8 @@ pub(super) struct Proxy {
     pub(super) healing: bool,
     /// What was refused and not replaced since.
     pub(super) refused: BTreeSet<(TypeName, Box<str>)>,
+    /// What the last response took away.
+    lost: Vec<(TypeName, Box<str>)>,
 }
 
 /// Types subscribed to as a whole.
@@ -70,6 +72,7 @@ impl Proxy {
             first: BTreeSet::new(),
             healing: false,
             refused: BTreeSet::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -132,6 +135,7 @@ impl Proxy {
         let of = TypeName::from_url(response.type_url.as_str())
             .ok_or_else(|| format!("a response of type {} that nobody asked for", response.type_url))?;
         self.nonces.insert(of, response.nonce.clone());
+        self.lost.clear();
         let first = self.first.remove(&of);
         let whole = self.variant == Variant::Sotw && is_wildcard(of);
         let bad = response.resources.iter().any(|r| self.refuses(of, r.version));
@@ -180,7 +184,9 @@ impl Proxy {
             response.resources.iter().filter(|r| !is_news(r)).map(|r| r.name.clone()).collect();
         for name in same {
             let asked = self.asked.get(&(of, Box::from(&*name))).is_some_and(|count| *count > 0);
-            let warms = of == TypeName::Endpoint && self.warming.contains_key(&*name);
+            // State of the world has no way to say "these again", so any request may mean that endpoints are awaited.
+            let warms = of == TypeName::Endpoint
+                && (self.variant == Variant::Sotw || self.warming.contains_key(&*name));
             if !asked && !warms {
                 return Err(format!("{of:?} {name} was sent again unchanged and unasked"));
             }
@@ -224,8 +230,8 @@ impl Proxy {
 
     fn remove(&mut self, of: TypeName, name: &str) {
         self.refused.remove(&(of, Box::from(name)));
-        if let Some(held) = self.held.get_mut(&of) {
-            held.remove(name);
+        if self.held.get_mut(&of).and_then(|held| held.remove(name)).is_some() {
+            self.lost.push((of, name.into()));
         }
     }
 
@@ -317,39 +323,32 @@ impl Proxy {
 
     /// What is mentioned and missing. Things that are awaited for the first time are not: the proxy warms what
     /// mentions them, and uses what it had.
-    pub(super) fn dangling(&self, response: &Response) -> Vec<Dangling> {
+    pub(super) fn dangling(&self) -> Vec<Dangling> {
         let mut out = Vec::new();
-        let mut miss = |of: TypeName, held: &Held, to: TypeName, name: &str| {
-            let from = (of, held.resource.name.clone(), held.resource.version);
-            out.push(Dangling { from, to: (to, name.into()) });
-        };
-        for of in [TypeName::Listener, TypeName::Route] {
+        for of in [TypeName::Cluster, TypeName::Listener, TypeName::Route] {
             for held in self.of(of).values() {
-                let clusters = &held.references.clusters;
-                for name in clusters.iter().filter(|name| !self.of(TypeName::Cluster).contains_key(&***name)) {
-                    miss(of, held, TypeName::Cluster, name);
+                let from = || (of, held.resource.name.clone(), held.resource.version);
+                let clusters = held.references.clusters.iter();
+                for name in clusters.filter(|name| !self.of(TypeName::Cluster).contains_key(&***name)) {
+                    out.push(Dangling { from: from(), to: (TypeName::Cluster, name.clone()) });
                 }
-            }
-        }
-        for of in [TypeName::Cluster, TypeName::Listener] {
-            for held in self.of(of).values() {
-                for name in &response.removed {
-                    let (name, references) = (&**name, &held.references);
-                    match TypeName::from_url(response.type_url.as_str()) {
-                        Some(TypeName::Secret) if references.secrets.contains(name) => {
-                            miss(of, held, TypeName::Secret, name);
-                        }
-                        Some(TypeName::Route) if references.routes.contains(name) => {
-                            miss(of, held, TypeName::Route, name);
-                        }
-                        Some(TypeName::Endpoint) if references.endpoints.as_deref() == Some(name) => {
-                            miss(of, held, TypeName::Endpoint, name);
-                        }
-                        _ => {}
-                    }
+                for lost in self.lost.iter().filter(|lost| held.references.mention(lost)) {
+                    out.push(Dangling { from: from(), to: lost.clone() });
                 }
             }
         }
         out
+    }
+}
+
+impl References {
+    /// Whether this is mentioned; clusters are looked at apart.
+    fn mention(&self, (of, name): &(TypeName, Box<str>)) -> bool {
+        match of {
+            TypeName::Secret => self.secrets.contains(name),
+            TypeName::Route => self.routes.contains(name),
+            TypeName::Endpoint => self.endpoints.as_ref() == Some(name),
+            _ => false,
+        }
     }
 }

@@ -63,12 +63,11 @@ pub(super) fn config<L: Level>(
     Some(out)
 }
 
-/// Canonical name, app, workload, whichever is there first (as `otelServiceName`).
+/// The application's name where it has one, else the workload's (as `otelServiceName`).
 fn service_name(proxy: &Proxy) -> String {
     let own = proxy.own.clone().unwrap_or_default();
-    let labels = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
-    let found = labels.iter().map(|l| own.label(l)).find(|v| !v.is_empty());
-    found.unwrap_or(&own.workload).to_owned()
+    let found = ["app.kubernetes.io/instance", "app.kubernetes.io/name"].map(|l| own.label(l).to_owned());
+    found.into_iter().find(|v| !v.is_empty()).unwrap_or_else(|| own.workload.to_string())
 }
 
 fn dynatrace<L: Level>(

@@ -14,7 +14,7 @@ use proto::envoy::extensions::transport_sockets::tls::v3::{
 use proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
 
 use crate::encoded::bool_value;
-use crate::gateways::tls::{self as gateway_tls, Transport};
+use crate::gateways::tls::{self as gateway_tls, Terms, Transport};
 use crate::proxy::Proxy;
 use crate::secrets;
 
@@ -68,7 +68,7 @@ pub(super) fn mutual(proxy: &Proxy, settings: &Settings, http: bool) -> Transpor
 
 /// A file of the workload where it has one, else the mesh's own secret.
 fn from_workload(proxy: &Proxy, file: &str, own: &str) -> Option<SdsSecretConfig> {
-    if file.is_empty() { secrets::from_agent(own) } else { secrets::from_files(file, proxy.flag("FILE_CREDENTIAL")) }
+    if file.is_empty() { secrets::from_agent(own) } else { secrets::from_files(file, proxy.flag("file-credential")) }
 }
 
 #[expect(deprecated, reason = "upstream still writes match_subject_alt_names, and peers' tools look for it")]
@@ -113,7 +113,7 @@ pub(super) fn of_server(
     settings: &Settings,
     secrets: &mut Vec<Arc<str>>,
 ) -> TransportSocket {
-    let context = gateway_tls::context(tls, proxy, settings, Transport::Tcp, false);
+    let context = gateway_tls::context(tls, &Terms::plain(proxy, settings), Transport::Tcp, false);
     secrets.extend(gateway_tls::served(&context).into_iter().map(Arc::from));
     gateway_tls::socket(context, Transport::Tcp)
 }

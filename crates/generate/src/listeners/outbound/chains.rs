@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use config::networking::RouteDestination;
 use config::protocol::Protocol;
 use ipnet::IpNet;
-use mesh::services::Service;
-use proto::envoy::config::core::v3::{CidrRange, Metadata};
-use proto::envoy::config::listener::v3::{Filter, FilterChainMatch};
+use mesh::services::{Port, Resolution, Service};
+use proto::envoy::config::core::v3::CidrRange;
+use proto::envoy::config::listener::v3::FilterChainMatch;
 
 use crate::encoded::u32_value;
+use crate::scope::Named;
 
 /// A filter chain (as pilot/pkg/networking/core/listener.go: `filterChainOpts`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Chain<'a> {
     /// Names that a TLS client may ask for; empty for all.
     pub(super) server_names: Vec<String>,
@@ -20,25 +22,49 @@ pub(super) struct Chain<'a> {
     pub(super) ranges: Vec<Arc<str>>,
     /// Only what was found to be plain HTTP.
     pub(super) sniffed: bool,
-    /// The object it comes from.
-    pub(super) metadata: Option<Metadata>,
-    /// Its filters.
+    /// The virtual service it comes from.
+    pub(super) from: Option<&'a Named>,
+    /// What stands in it.
     pub(super) content: Content<'a>,
 }
 
-/// What stands in a chain.
+/// What stands in a chain. Filters are made at the very end: who only wants to know the routes needs none.
 #[derive(Clone, Debug)]
 pub(super) enum Content<'a> {
     /// An HTTP connection manager with routes by name.
     Http(Http<'a>),
-    /// Network filters; whether they need the name that a TLS client asks for.
-    Streams(Vec<Filter>, bool),
+    /// A TCP proxy.
+    Streams(Streams<'a>),
 }
 
-impl Default for Content<'_> {
-    fn default() -> Self {
-        Content::Streams(Vec::new(), false)
+/// A TCP proxy to be.
+#[derive(Clone, Debug)]
+pub(super) struct Streams<'a> {
+    /// Where it leads.
+    pub(super) to: To<'a>,
+    /// The port of the listener.
+    pub(super) port: Port,
+}
+
+/// Where streams go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum To<'a> {
+    /// A port of a service.
+    Service(&'a Service, u32),
+    /// The destinations of a route of a virtual service.
+    Routed(&'a [RouteDestination], &'a Named),
+}
+
+impl Streams<'_> {
+    /// Whether the name that a TLS client asks for is looked up.
+    pub(super) fn by_name(&self) -> bool {
+        matches!(self.to, To::Service(service, _) if is_dynamic(service))
     }
+}
+
+/// Whether the names of a wildcard service are looked up when they are called.
+pub(super) fn is_dynamic(service: &Service) -> bool {
+    service.resolution == Resolution::DynamicDns && service.key.hostname.is_wildcard()
 }
 
 /// An HTTP connection manager to be.
@@ -64,7 +90,12 @@ fn is_everything(net: &IpNet) -> bool {
     matches!(net, IpNet::V4(v4) if v4.addr().is_unspecified())
 }
 
-impl Chain<'_> {
+impl<'a> Chain<'a> {
+    /// A chain for everything.
+    pub(super) const fn of(content: Content<'a>) -> Self {
+        Self { server_names: Vec::new(), ranges: Vec::new(), sniffed: false, from: None, content }
+    }
+
     /// Whether it takes every connection (as `isMatchAll`).
     pub(super) fn matches_all(&self) -> bool {
         (self.server_names.is_empty() || self.server_names.iter().any(|n| n == "*"))

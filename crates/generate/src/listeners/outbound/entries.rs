@@ -1,14 +1,14 @@
 //! Listeners under construction, and what happens when several services want the same one
 //! (as pilot/pkg/networking/core/listener.go: `buildSidecarOutboundListener`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use config::protocol::Protocol;
 use mesh::services::{Port, Registry, Resolution};
 use tables::Level;
 
-use super::chains::{Chain, Content, Http};
+use super::chains::{Chain, Content, Http, is_dynamic};
 use super::streams::StreamRoutes;
 use super::views::View;
 use super::{Outbound, Pods};
@@ -55,6 +55,22 @@ pub(super) struct Entry<'a> {
 pub(super) struct Entries<'a> {
     pub(super) by_bind: BTreeMap<(Arc<str>, u32), Entry<'a>>,
     pub(super) pods: Pods,
+}
+
+impl Entries<'_> {
+    /// Names of the route configurations that they ask for, in order, once each.
+    pub(super) fn routes(&self) -> Vec<Arc<str>> {
+        let mut seen = HashSet::new();
+        let mut out = Vec::new();
+        for chain in self.by_bind.values().flat_map(|e| &e.chains) {
+            if let Content::Http(http) = &chain.content
+                && seen.insert(&http.route)
+            {
+                out.push(http.route.clone());
+            }
+        }
+        out
+    }
 }
 
 /// What one port of a service asks for.
@@ -143,7 +159,7 @@ impl<'a, L: Level> Outbound<'a, L> {
         match current {
             Some(current) if stays_alone(wanted.port.protocol, current.protocol) => {}
             Some(current) if !(kind == Kind::Auto && current.protocol.is_http()) => {
-                merge(current, kind, chains)
+                merge(current, kind, chains);
             }
             // a new one, or sniffing takes the place of plain HTTP
             _ => {
@@ -195,14 +211,9 @@ impl<'a, L: Level> Outbound<'a, L> {
         } else {
             number.to_string().into()
         };
-        let dynamic = service.resolution == Resolution::DynamicDns && service.key.hostname.is_wildcard();
-        let http = Http {
-            route,
-            protocol: wanted.port.protocol,
-            dynamic: dynamic.then_some(service),
-            forward_proxy: false,
-        };
-        Chain { sniffed, content: Content::Http(http), ..Chain::default() }
+        let dynamic = is_dynamic(service).then_some(service);
+        let http = Http { route, protocol: wanted.port.protocol, dynamic, forward_proxy: false };
+        Chain { sniffed, ..Chain::of(Content::Http(http)) }
     }
 }
 

@@ -13,6 +13,7 @@ use super::entries::{Bind, Entry};
 use super::message::{additional, socket};
 use super::{Outbound, loopbacks};
 use crate::encoded::{bool_value, u32_value};
+use crate::filters::Filters;
 use crate::filters::hcm::{Manager, RouteSource, delimited};
 use crate::filters::inspect::HTTP_INSPECTOR;
 use crate::filters::tcp::Tcp;
@@ -31,13 +32,13 @@ impl<'a, L: Level> Outbound<'a, L> {
     }
 
     /// What happens to streams to nobody known (as `buildOutboundCatchAllNetworkFiltersOnly`).
-    pub(super) fn catch_all(&self) -> Vec<Filter> {
+    pub(super) fn catch_all(&self, filters: &Filters<'_>) -> Vec<Filter> {
         let cluster = match (self.scope.outbound_policy, &self.scope.egress_proxy) {
             (Mode::RegistryOnly, _) => BLACK_HOLE.to_owned(),
             (_, Some(proxy)) => crate::routes::http::cluster_of(proxy, None, 0),
             _ => PASSTHROUGH.to_owned(),
         };
-        self.filters.tcp_proxy_chain(Tcp::to(cluster))
+        filters.tcp_proxy_chain(Tcp::to(cluster))
     }
 
     /// The listener that speaks the protocol of HTTP proxies, if a port is set for it.
@@ -54,14 +55,14 @@ impl<'a, L: Level> Outbound<'a, L> {
         (port > 0).then(|| Entry {
             bind: Bind { addresses: loopbacks(self.proxy), to_port: true },
             port,
-            chains: vec![Chain { content: Content::Http(http), ..Chain::default() }],
+            chains: vec![Chain::of(Content::Http(http))],
             protocol: Protocol::HttpProxy,
             locked: true,
         })
     }
 
     /// The listener to which iptables sends everything.
-    pub(super) fn virtual_outbound(&self) -> Option<Listener> {
+    pub(super) fn virtual_outbound(&self, filters: &Filters<'_>) -> Option<Listener> {
         if self.proxy.interception == Interception::None {
             return None;
         }
@@ -76,15 +77,15 @@ impl<'a, L: Level> Outbound<'a, L> {
             _ => all.iter().take(1).cloned().collect(),
         };
         let tproxy = self.proxy.interception == Interception::Tproxy;
-        let mut chains = vec![self.black_hole(port)];
+        let mut chains = vec![Self::black_hole(port, filters)];
         let mut listener_filters = Vec::new();
         if self.resolves_any() {
-            chains.push(self.resolve_any_chain());
+            chains.push(self.resolve_any_chain(filters));
             listener_filters.push(HTTP_INSPECTOR.clone());
         }
         chains.push(FilterChain {
             name: format!("{VIRTUAL}-catchall-tcp"),
-            filters: self.catch_all(),
+            filters: self.catch_all(filters),
             ..FilterChain::default()
         });
         Some(Listener {
@@ -97,26 +98,26 @@ impl<'a, L: Level> Outbound<'a, L> {
             listener_filters,
             traffic_direction: TrafficDirection::Outbound.into(),
             max_connections_to_accept_per_socket_event: self.accepts(),
-            access_log: self.filters.logs.listener.clone(),
+            access_log: filters.logs.listener.clone(),
             ..Listener::default()
         })
     }
 
     /// Who calls the listener's own port would be sent back to it forever.
-    fn black_hole(&self, port: u32) -> FilterChain {
+    fn black_hole(port: u32, filters: &Filters<'_>) -> FilterChain {
         FilterChain {
             name: format!("{VIRTUAL}-blackhole"),
             filter_chain_match: Some(FilterChainMatch {
                 destination_port: u32_value(port),
                 ..FilterChainMatch::default()
             }),
-            filters: self.filters.tcp_proxy_chain(Tcp { logged: false, ..Tcp::to(BLACK_HOLE) }),
+            filters: filters.tcp_proxy_chain(Tcp { logged: false, ..Tcp::to(BLACK_HOLE) }),
             ..FilterChain::default()
         }
     }
 
     /// Plain HTTP to hosts that nobody knows (as `buildAllowAnyDynamicDNSHTTPFilterChain`).
-    fn resolve_any_chain(&self) -> FilterChain {
+    fn resolve_any_chain(&self, filters: &Filters<'_>) -> FilterChain {
         let routes = RouteConfiguration {
             name: RESOLVE_ANY.into(),
             virtual_hosts: vec![crate::routes::catch_all(self.proxy, &self.settings.mesh, self.scope)],
@@ -134,7 +135,7 @@ impl<'a, L: Level> Outbound<'a, L> {
                 application_protocols: self.http_alpn().iter().map(|&p| p.to_owned()).collect(),
                 ..FilterChainMatch::default()
             }),
-            filters: vec![self.filters.manager(of)],
+            filters: vec![filters.manager(of)],
             ..FilterChain::default()
         }
     }

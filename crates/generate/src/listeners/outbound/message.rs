@@ -1,6 +1,5 @@
 //! Finished listeners as messages (as pilot/pkg/networking/core/listener.go: `buildListenerFromEntry`).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use proto::envoy::config::core::v3::Http1ProtocolOptions;
@@ -15,22 +14,25 @@ use proto::envoy::config::listener::v3::{
     AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener,
 };
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
-use proto::google::protobuf::{BoolValue, Duration, UInt32Value};
+use proto::google::protobuf::{Duration, UInt32Value};
 use tables::Level;
 
-use super::chains::{Content, Http};
+use super::chains::Content;
+use super::destinations::config_metadata;
 use super::entries::Entry;
 use super::{Outbound, UNIX};
 use crate::encoded::{Resource, bool_value, duration, seconds};
 use crate::filters::hcm::{Manager, RouteSource, delimited};
 use crate::filters::inspect::{HTTP_INSPECTOR, TLS_INSPECTOR};
-use crate::listeners::Built;
+use crate::filters::{Class, Filters};
 
-/// What has been made so far.
-pub(super) struct Made<'b> {
-    pub(super) out: &'b mut Built,
-    /// Route configurations already in `out`.
-    pub(super) named: HashSet<Arc<str>>,
+/// Makes messages of listeners.
+pub(super) struct Messages<'o, 'a, L: Level> {
+    pub(super) of: &'o Outbound<'a, L>,
+    pub(super) filters: Filters<'a>,
+    /// The chain for what no other chain takes.
+    fallthrough: FilterChain,
+    pub(super) resources: Vec<Resource>,
 }
 
 /// An address to listen on; without a port it is the path of a socket.
@@ -75,21 +77,26 @@ impl<L: Level> Outbound<'_, L> {
         let limit = self.settings.switches.pilot_gateway_transport_socket_connect_timeout;
         Some(duration(limit)).filter(|d| *d != Duration::default())
     }
+}
 
-    /// The chain for what no other chain takes.
-    pub(super) fn fallthrough(&self) -> FilterChain {
-        FilterChain {
+impl<'o, 'a, L: Level> Messages<'o, 'a, L> {
+    /// None yet.
+    pub(super) fn new(of: &'o Outbound<'a, L>) -> Self {
+        let filters = Filters::of(of.r, of.world, of.proxy, Class::SidecarOutbound);
+        let fallthrough = FilterChain {
             name: "PassthroughFilterChain".into(),
             filter_chain_match: Some(FilterChainMatch::default()),
-            filters: self.catch_all(),
+            filters: of.catch_all(&filters),
             ..FilterChain::default()
-        }
+        };
+        Self { of, filters, fallthrough, resources: Vec::new() }
     }
 
     /// Adds the finished listener.
-    pub(super) fn listener(&self, entry: Entry<'_>, fallthrough: &FilterChain, made: &mut Made<'_>) {
+    pub(super) fn add(&mut self, entry: &Entry<'a>) {
+        let of = self.of;
         let name = entry.bind.name(entry.port);
-        let exact = self.proxy.flag("OUTBOUND_LISTENER_EXACT_BALANCE").then_some(ConnectionBalanceConfig {
+        let exact = of.proxy.flag("OUTBOUND_LISTENER_EXACT_BALANCE").then_some(ConnectionBalanceConfig {
             balance_type: Some(BalanceType::ExactBalance(ExactBalance::default())),
         });
         let mut out = Listener {
@@ -101,31 +108,19 @@ impl<L: Level> Outbound<'_, L> {
             ..Listener::default()
         };
         if entry.bind.to_port {
-            out.max_connections_to_accept_per_socket_event = self.accepts();
+            out.max_connections_to_accept_per_socket_event = of.accepts();
         } else {
             out.bind_to_port = bool_value(false);
         }
-        let by_name = |content: &Content<'_>| matches!(content, Content::Streams(_, true));
-        if entry.chains.iter().any(|c| !c.server_names.is_empty() || by_name(&c.content)) {
-            out.listener_filters.push(TLS_INSPECTOR.clone());
-        }
-        out.listener_filters_timeout = if entry.chains.iter().any(|c| c.sniffed) {
-            out.listener_filters.push(HTTP_INSPECTOR.clone());
-            self.settings.mesh.protocol_detection_timeout.map(duration)
-        } else {
-            Some(seconds(0))
-        };
-        for chain in entry.chains {
+        self.inspect(entry, &mut out);
+        for chain in &entry.chains {
             let all = chain.matches_all();
-            let mut built = FilterChain {
-                filter_chain_match: (!all).then(|| chain.conditions(self.http_alpn())),
-                metadata: chain.metadata,
-                transport_socket_connect_timeout: self.handshake_timeout(),
+            let built = FilterChain {
+                filter_chain_match: (!all).then(|| chain.conditions(of.http_alpn())),
+                filters: self.network_filters(&chain.content, &name, entry.port),
+                metadata: chain.from.map(config_metadata),
+                transport_socket_connect_timeout: of.handshake_timeout(),
                 ..FilterChain::default()
-            };
-            built.filters = match chain.content {
-                Content::Streams(filters, _) => filters,
-                Content::Http(http) => vec![self.http_filter(&http, &name, entry.port, made)],
             };
             if all {
                 out.default_filter_chain = Some(built);
@@ -136,29 +131,44 @@ impl<L: Level> Outbound<'_, L> {
         if out.filter_chains.is_empty() {
             out.filter_chains.extend(out.default_filter_chain.take());
         } else if out.default_filter_chain.is_none() {
-            out.default_filter_chain = Some(fallthrough.clone());
+            out.default_filter_chain = Some(self.fallthrough.clone());
         }
         out.name = name;
-        made.out.resources.push(Resource::encode(out.name.as_str(), &out));
+        self.resources.push(Resource::encode(out.name.as_str(), &out));
     }
 
-    fn http_filter(&self, http: &Http<'_>, listener: &str, port: u32, made: &mut Made<'_>) -> Filter {
-        if made.named.insert(http.route.clone()) {
-            made.out.routes.push(http.route.clone());
+    /// The listener filters that the conditions of chains need.
+    fn inspect(&self, entry: &Entry<'_>, out: &mut Listener) {
+        let by_name = |content: &Content<'_>| matches!(content, Content::Streams(s) if s.by_name());
+        if entry.chains.iter().any(|c| !c.server_names.is_empty() || by_name(&c.content)) {
+            out.listener_filters.push(TLS_INSPECTOR.clone());
         }
+        out.listener_filters_timeout = if entry.chains.iter().any(|c| c.sniffed) {
+            out.listener_filters.push(HTTP_INSPECTOR.clone());
+            self.of.settings.mesh.protocol_detection_timeout.map(duration)
+        } else {
+            Some(seconds(0))
+        };
+    }
+
+    fn network_filters(&self, content: &Content<'a>, listener: &str, port: u32) -> Vec<Filter> {
+        let http = match content {
+            Content::Streams(streams) => return self.filters.tcp_proxy_chain(self.of.tcp_proxy(streams)),
+            Content::Http(http) => http,
+        };
         let prefix = delimited(&format!("outbound_{listener}"));
         let mut of = Manager::new(prefix, RouteSource::Rds(http.route.to_string()), port, http.protocol);
         of.dynamic = http.dynamic;
-        of.resolve_any = self.resolves_any();
+        of.resolve_any = self.of.resolves_any();
         if http.forward_proxy {
             of.preset = HttpConnectionManager {
                 http_protocol_options: Some(Http1ProtocolOptions {
-                    allow_absolute_url: Some(BoolValue { value: true }),
+                    allow_absolute_url: bool_value(true),
                     ..Http1ProtocolOptions::default()
                 }),
                 ..HttpConnectionManager::default()
             };
         }
-        self.filters.manager(of)
+        vec![self.filters.manager(of)]
     }
 }

@@ -1,32 +1,19 @@
 //! Chains of TCP and TLS ports: routes of virtual services, else straight to the service
-//! (as pilot/pkg/networking/core/tls.go and networkfilter.go).
+//! (as pilot/pkg/networking/core/tls.go).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use config::Host;
-use config::networking::{DestinationRule, HashKey, LbPolicy, LoadBalancerSettings, RouteDestination};
+use config::networking::RouteDestination;
 use mesh::routes::Layer4;
-use mesh::services::{Port, Registry, Resolution, Service};
-use proto::envoy::config::core::v3::Metadata;
-use proto::envoy::config::listener::v3::{Filter, filter::ConfigType};
-use proto::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCacheConfig;
-use proto::envoy::extensions::filters::network::sni_dynamic_forward_proxy::v3::{
-    FilterConfig as SniForwardProxy, filter_config::PortSpecifier,
-};
-use proto::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
-    ClusterSpecifier, TunnelingConfig, WeightedCluster, weighted_cluster::ClusterWeight,
-};
-use proto::google::protobuf::{Struct, Value, value::Kind};
+use mesh::services::{Port, Registry};
 use tables::Level;
 
 use super::Outbound;
-use super::chains::{Chain, Content};
+use super::chains::{Chain, Content, Streams, To, is_dynamic};
 use super::entries::Wanted;
 use crate::addresses::UNSPECIFIED;
-use crate::clusters::{DNS_CACHE_SUFFIX, lookup_family, stat_name, subset_key};
-use crate::encoded::duration;
-use crate::filters::tcp::Tcp;
 use crate::routes::domains::alternatives;
 use crate::scope::{Egress, Named};
 
@@ -63,7 +50,7 @@ impl<'a, L: Level> Outbound<'a, L> {
     pub(super) fn streams(&self, wanted: &Wanted<'_, 'a>, routes: &[StreamRoutes<'a>]) -> Vec<Chain<'a>> {
         let host = wanted.view.service.key.hostname.as_str();
         let speaks = |v: &&StreamRoutes<'_>| v.hosts.iter().any(|h| config::host::matches(h.as_str(), host));
-        let routes: Vec<&StreamRoutes<'_>> = routes.iter().filter(speaks).collect();
+        let routes: Vec<&StreamRoutes<'a>> = routes.iter().filter(speaks).collect();
         if wanted.port.protocol.is_tls() { self.tls(wanted, &routes) } else { self.tcp(wanted, &routes) }
     }
 
@@ -76,7 +63,7 @@ impl<'a, L: Level> Outbound<'a, L> {
     }
 
     /// TLS ports: by the name the client asks for. Of matches that ask for the same, the first counts.
-    fn tls(&self, wanted: &Wanted<'_, 'a>, routes: &[&StreamRoutes<'_>]) -> Vec<Chain<'a>> {
+    fn tls(&self, wanted: &Wanted<'_, 'a>, routes: &[&StreamRoutes<'a>]) -> Vec<Chain<'a>> {
         let number = wanted.port.number;
         let mut ranges = wanted.cidrs.clone();
         let mut seen: BTreeSet<(&[String], &[String])> = BTreeSet::new();
@@ -99,10 +86,10 @@ impl<'a, L: Level> Outbound<'a, L> {
                     }
                     if seen.insert((&m.sni_hosts, &m.destination_subnets)) {
                         out.push(Chain {
-                            metadata: Some(config_metadata(v.name)),
+                            from: Some(v.name),
                             server_names: m.sni_hosts.clone(),
                             ranges: ranges.clone(),
-                            ..self.routed(&route.route, wanted.port, v.name)
+                            ..routed(&route.route, wanted.port, v.name)
                         });
                     }
                 }
@@ -110,7 +97,7 @@ impl<'a, L: Level> Outbound<'a, L> {
         }
         if out.is_empty() {
             let server_names = self.server_names(wanted);
-            out.push(Chain { server_names, ranges, ..self.direct(wanted) });
+            out.push(Chain { server_names, ranges, ..direct(wanted) });
         }
         out
     }
@@ -130,10 +117,9 @@ impl<'a, L: Level> Outbound<'a, L> {
             address = wildcard.into();
         }
         let bound_to_all = wanted.bind.primary().is_some_and(|b| **b == *wildcard);
-        let dynamic = service.key.hostname.is_wildcard() && service.resolution == Resolution::DynamicDns;
         let shared =
             !wanted.cidrs.is_empty() || address.is_empty() || (*address == *wildcard && bound_to_all);
-        if !shared && !dynamic {
+        if !shared && !is_dynamic(service) {
             return Vec::new();
         }
         let mut out = vec![service.key.hostname.as_str().to_owned()];
@@ -146,7 +132,7 @@ impl<'a, L: Level> Outbound<'a, L> {
     }
 
     /// TCP ports: the first route that has no condition ends the list.
-    fn tcp(&self, wanted: &Wanted<'_, 'a>, routes: &[&StreamRoutes<'_>]) -> Vec<Chain<'a>> {
+    fn tcp(&self, wanted: &Wanted<'_, 'a>, routes: &[&StreamRoutes<'a>]) -> Vec<Chain<'a>> {
         let number = wanted.port.number;
         let mut out: Vec<Chain<'a>> = Vec::new();
         let mut covered = false;
@@ -172,9 +158,9 @@ impl<'a, L: Level> Outbound<'a, L> {
                 }
                 if everything {
                     out.push(Chain {
-                        metadata: Some(config_metadata(v.name)),
+                        from: Some(v.name),
                         ranges: wanted.cidrs.clone(),
-                        ..self.routed(&route.route, wanted.port, v.name)
+                        ..routed(&route.route, wanted.port, v.name)
                     });
                     return out;
                 }
@@ -184,145 +170,28 @@ impl<'a, L: Level> Outbound<'a, L> {
                 // a chain with the very ranges of the service leaves nothing to the service's own
                 let sorted = |all: &[Arc<str>]| all.iter().cloned().collect::<BTreeSet<_>>();
                 covered |= subnets.len() == wanted.cidrs.len() && sorted(&subnets) == sorted(&wanted.cidrs);
-                out.push(Chain { ranges: subnets, ..self.routed(&route.route, wanted.port, v.name) });
+                out.push(Chain { ranges: subnets, ..routed(&route.route, wanted.port, v.name) });
             }
         }
         if !covered {
-            out.push(Chain { ranges: wanted.cidrs.clone(), ..self.direct(wanted) });
+            out.push(Chain { ranges: wanted.cidrs.clone(), ..direct(wanted) });
         }
         out
     }
+}
 
-    /// Straight to the service. A port that a Sidecar object names leads to the only port of the service.
-    fn direct(&self, wanted: &Wanted<'_, 'a>) -> Chain<'a> {
-        let service = wanted.view.service;
-        let number = wanted.view.only_port().unwrap_or(wanted.port.number);
-        let cluster = subset_key("outbound", number, "", service.key.hostname.as_str());
-        let port = Port { name: Arc::from(""), number, protocol: wanted.port.protocol };
-        let mut tcp = Tcp { stat_prefix: self.stat_prefix(service, "", &port, &cluster), ..Tcp::to(cluster) };
-        let rule =
-            mesh::rules::for_host(self.r, self.world, &self.proxy.namespace, service, &self.proxy.labels);
-        apply_rule(&mut tcp, rule.as_ref().map(|rule| &*rule.rule), "");
-        tcp.protocol = wanted.port.protocol;
-        let dynamic = service.key.hostname.is_wildcard() && service.resolution == Resolution::DynamicDns;
-        if dynamic {
-            tcp.before.push(self.resolve_by_name(service, wanted.port.number));
-        }
-        Chain { content: Content::Streams(self.filters.tcp_proxy_chain(tcp), dynamic), ..Chain::default() }
-    }
+/// Straight to the service. A port that a Sidecar object names leads to the only port of the service.
+fn direct<'a>(wanted: &Wanted<'_, 'a>) -> Chain<'a> {
+    let number = wanted.view.only_port().unwrap_or(wanted.port.number);
+    let to = To::Service(wanted.view.service, number);
+    Chain::of(Content::Streams(Streams { to, port: wanted.port.clone() }))
+}
 
-    /// Where a virtual service leads.
-    fn routed(&self, to: &[RouteDestination], port: &Port, of: &Named) -> Chain<'a> {
-        let named = |d: &RouteDestination| d.destination.as_ref().and_then(|d| self.service_named(&d.host));
-        let cluster = |d: &RouteDestination| match &d.destination {
-            Some(to) => crate::routes::http::cluster_of(to, named(d), port.number),
-            None => "UnknownService".to_owned(),
-        };
-        let service = to.first().and_then(named);
-        let rule = service.and_then(|service| {
-            mesh::rules::for_host(self.r, self.world, &self.proxy.namespace, service, &self.proxy.labels)
-        });
-        let rule = rule.as_ref().map(|rule| &*rule.rule);
-        let mut tcp;
-        if let [only] = to {
-            let subset = only.destination.as_ref().map_or("", |d| d.subset.as_str());
-            tcp = Tcp::to(cluster(only));
-            if let Some(service) = service {
-                let name = std::mem::take(&mut tcp.stat_prefix);
-                tcp.stat_prefix = self.stat_prefix(service, subset, port, &name);
-            }
-            apply_rule(&mut tcp, rule, subset);
-        } else {
-            let weighted = to.iter().filter_map(|d| match u32::try_from(d.weight) {
-                Ok(weight) if weight > 0 => {
-                    Some(ClusterWeight { name: cluster(d), weight, ..ClusterWeight::default() })
-                }
-                _ => None,
-            });
-            tcp = Tcp {
-                stat_prefix: format!("{}.{}", of.1, of.0),
-                destination: ClusterSpecifier::WeightedClusters(WeightedCluster {
-                    clusters: weighted.collect(),
-                }),
-                ..Tcp::to("")
-            };
-            apply_rule(&mut tcp, rule, "");
-        }
-        tcp.protocol = port.protocol;
-        Chain { content: Content::Streams(self.filters.tcp_proxy_chain(tcp), false), ..Chain::default() }
-    }
-
-    fn service_named(&self, host: &str) -> Option<&'a Service> {
-        let scoped = self.scope.service(host)?;
-        self.world.services.get(self.r, &scoped.key).map(|row| &**row)
-    }
-
-    /// The cluster's name, unless the mesh has a pattern for it.
-    fn stat_prefix(&self, service: &Service, subset: &str, port: &Port, cluster: &str) -> String {
-        let pattern = &self.settings.mesh.outbound_cluster_stat_name;
-        if pattern.is_empty() {
-            return cluster.to_owned();
-        }
-        let mut name = stat_name(pattern, service, subset, port, 0);
-        name.truncate(name.len() - 1);
-        name
-    }
-
-    /// Looks up the name that a TLS client asks for.
-    fn resolve_by_name(&self, service: &Service, port: u32) -> Filter {
-        let config = SniForwardProxy {
-            dns_cache_config: Some(DnsCacheConfig {
-                name: format!("{}{DNS_CACHE_SUFFIX}", service.key.hostname.as_str()),
-                dns_lookup_family: lookup_family(self.proxy, self.settings).into(),
-                ..DnsCacheConfig::default()
-            }),
-            port_specifier: Some(PortSpecifier::PortValue(port)),
-            ..SniForwardProxy::default()
-        };
-        Filter {
-            name: "envoy.extensions.filters.network.sni_dynamic_forward_proxy".into(),
-            config_type: Some(ConfigType::TypedConfig(proto::any(&config))),
-        }
-    }
+/// Where a virtual service leads.
+fn routed<'a>(to: &'a [RouteDestination], port: &Port, of: &'a Named) -> Chain<'a> {
+    Chain::of(Content::Streams(Streams { to: To::Routed(to, of), port: port.clone() }))
 }
 
 fn shared(texts: &[String]) -> Vec<Arc<str>> {
     texts.iter().map(|t| Arc::from(t.as_str())).collect()
-}
-
-/// What a destination rule says of streams: timeouts, hash of the source, tunnel.
-fn apply_rule(tcp: &mut Tcp<'_>, rule: Option<&DestinationRule>, subset: &str) {
-    let Some(rule) = rule else { return };
-    let whole = rule.traffic_policy.as_ref();
-    let own = rule.subsets.iter().find(|s| s.name == subset).and_then(|s| s.traffic_policy.as_ref());
-    let pool = whole.and_then(|p| p.connection_pool.as_ref()).and_then(|p| p.tcp.as_ref());
-    tcp.idle_timeout = pool.and_then(|p| p.idle_timeout).map(duration);
-    tcp.max_duration = pool.and_then(|p| p.max_connection_duration).map(duration);
-    let balancer =
-        own.and_then(|p| p.load_balancer.as_ref()).or_else(|| whole.and_then(|p| p.load_balancer.as_ref()));
-    tcp.hash_source = balancer.is_some_and(hashes_source);
-    let tunnel = if subset.is_empty() { whole } else { own }.and_then(|p| p.tunnel.as_ref());
-    tcp.tunnel = tunnel.map(|t| TunnelingConfig {
-        hostname: if t.target_host.contains(':') {
-            format!("[{}]:{}", t.target_host, t.target_port)
-        } else {
-            format!("{}:{}", t.target_host, t.target_port)
-        },
-        use_post: t.protocol == "POST",
-        ..TunnelingConfig::default()
-    });
-}
-
-fn hashes_source(balancer: &LoadBalancerSettings) -> bool {
-    match &balancer.lb_policy {
-        Some(LbPolicy::ConsistentHash(hash)) => matches!(hash.hash_key, Some(HashKey::UseSourceIp(true))),
-        _ => false,
-    }
-}
-
-/// Names the object that a chain comes from (as pilot/pkg/networking/util: `BuildConfigInfoMetadata`).
-fn config_metadata((namespace, name): &Named) -> Metadata {
-    let path = format!("/apis/networking.istio.io/v1/namespaces/{namespace}/virtual-service/{name}");
-    let fields = [("config".to_owned(), Value { kind: Some(Kind::StringValue(path)) })].into();
-    Metadata { filter_metadata: [("istio".to_owned(), Struct { fields })].into(), ..Metadata::default() }
 }

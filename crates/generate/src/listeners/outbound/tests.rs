@@ -222,32 +222,3 @@ fn routes_of_a_virtual_service_go_by_name_and_by_destination() {
     "#]],
     );
 }
-
-#[test]
-fn zz_temporary_timing() {
-    use std::time::Instant;
-    for port in ["{port: 9000}", "{port: 8080, name: http}", "{port: 9000, name: tcp}"] {
-        let mut yaml = String::new();
-        for i in 0..1000 {
-            let _ = write!(yaml, "apiVersion: v1\nkind: Service\nmetadata: {{name: a{i}, namespace: default}}\nspec: {{clusterIP: 10.96.{}.{}, ports: [{port}]}}\n---\n", i / 250, i % 250);
-        }
-        let mut batch = Batch::default();
-        for object in config::decode::documents("test.yaml", &yaml).objects {
-            batch.put(&"Kubernetes".into(), object);
-        }
-        let mut mesh = Mesh::new(Settings::default());
-        mesh.commit(batch);
-        let node = Node { id: "sidecar~10.0.0.1~app.default~default.svc.cluster.local".into(), ..Node::default() };
-        let class = Arc::new(Proxy::from_node(&node).unwrap());
-        let generator = Generator::new(false);
-        let world = mesh.world();
-        let outbound = (*generator.memos().get(&world, &crate::plan::OutboundOf(class.clone())).out).clone();
-        let t = Instant::now();
-        generator.memos().get(&world, &crate::plan::ScopeOf(outbound.clone()));
-        let scope = t.elapsed();
-        let t = Instant::now();
-        let got = generator.memos().get(&world, &crate::plan::OutboundListeners(outbound));
-        let bytes: usize = got.out.resources.iter().map(crate::Resource::len).sum();
-        eprintln!("{port}: scope {scope:?} listeners {:?} n {} bytes {bytes}", t.elapsed(), got.out.resources.len());
-    }
-}
