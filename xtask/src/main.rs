@@ -1,11 +1,13 @@
 //! xtask - the project's automation: the same commands on every machine.
 //! In: the workspace. Out: a verdict on it, or files and programs made from it.
-//! Here: ci, tidy, map, conformance, envoy, up.
+//! Here: ci, tidy, map, conformance, bench, simulate, envoy, up.
 //! Never here: anything the product needs at run time.
 //! Start reading at: ci.rs
 
+mod bench;
 mod ci;
 mod map;
+mod simulate;
 mod tidy;
 mod workspace;
 
@@ -47,6 +49,22 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// What the control plane takes for a mesh of a hundred or a thousand services (`--help` after it says more)
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Random edits and faults against the control plane on a virtual clock; a failing seed prints its steps
+    Simulate {
+        /// How many seeds
+        #[arg(long, default_value_t = 1)]
+        seeds: u64,
+        /// The first one
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Finds Envoy, or installs it into the cache, and prints its path
     Envoy {
         /// Take this binary
@@ -79,6 +97,8 @@ fn run(task: Task) -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Map { check } => map::run(check),
         Task::Conformance { rest } => conformance(&rest),
+        Task::Bench { rest } => bench::run(&rest),
+        Task::Simulate { seeds, seed } => simulate::run(seeds, seed),
         Task::Envoy { envoy } => print_envoy(envoy),
         Task::Up { rest } => up(&rest),
     }

@@ -23,7 +23,7 @@ pub(crate) const RINGS: [(&str, &[&str]); 8] = [
     ("Ring 4: edges", &["sources", "controllers", "xds"]),
     ("Ring 5: programs", &["pilot-discovery", "pilot-agent", "istioctl"]),
     ("Tests", &["testkit", "e2e"]),
-    ("Tools", &["xtask"]),
+    ("Tools", &["xtask", "loadgen"]),
 ];
 
 /// Writes the cards, or with `check` only says whether they are up to date.

@@ -23,6 +23,7 @@ pub mod security;
 pub mod selector;
 pub mod switches;
 pub mod telemetry;
+mod validate;
 pub mod value;
 pub mod visibility;
 

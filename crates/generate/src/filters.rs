@@ -31,6 +31,9 @@ mod stock;
 pub(crate) mod tcp;
 mod tracing;
 
+#[cfg(test)]
+mod tests;
+
 /// An extension of istio/proxy, which travels as a `TypedStruct` since its message is not Envoy's.
 pub(crate) fn typed_struct(type_url: &str, value: Struct) -> Any {
     proto::any(&proto::udpa::r#type::v1::TypedStruct { type_url: type_url.into(), value: Some(value) })
@@ -53,7 +56,11 @@ fn exchange() -> Any {
 
 /// TCP metadata exchange towards upstreams.
 pub(crate) fn cluster_metadata_exchange() -> ClusterFilter {
-    ClusterFilter { name: "istio.metadata_exchange".into(), typed_config: Some(exchange()), ..ClusterFilter::default() }
+    ClusterFilter {
+        name: "istio.metadata_exchange".into(),
+        typed_config: Some(exchange()),
+        ..ClusterFilter::default()
+    }
 }
 
 /// TCP metadata exchange with downstreams.
@@ -165,7 +172,11 @@ const STATS: &str = "istio.stats";
 const PROMETHEUS: &str = "prometheus";
 
 /// As pilot/pkg/model/telemetry.go: `generateStatsConfig`.
-fn stats(side: &metrics::Side<'_>, class: Class, interval: Option<config::Duration>) -> proto::stats::PluginConfig {
+fn stats(
+    side: &metrics::Side<'_>,
+    class: Class,
+    interval: Option<config::Duration>,
+) -> proto::stats::PluginConfig {
     let metric = |(name, change): (&&str, &metrics::Change<'_>)| {
         let mut out = proto::stats::MetricConfig {
             name: metrics::prometheus(name).into(),

@@ -53,7 +53,8 @@ impl Capabilities {
     /// A proxy that announces nothing is taken for an istio-proxy.
     pub const ISTIO: Self = Self { stats: true, alpn: true, metadata_exchange: true, virtual_hosts: false };
     /// Stock Envoy.
-    pub const STOCK: Self = Self { stats: false, alpn: false, metadata_exchange: false, virtual_hosts: false };
+    pub const STOCK: Self =
+        Self { stats: false, alpn: false, metadata_exchange: false, virtual_hosts: false };
 }
 
 /// Which IP families a proxy has.
@@ -193,7 +194,13 @@ impl Proxy {
     /// rules mention. Gateways keep everything but their addresses and pod name.
     #[must_use]
     pub fn outbound(&self, asked: &[Arc<str>], sidecar: Option<(Arc<str>, Arc<str>)>) -> Self {
-        let mut out = Self { name: Arc::from(""), ips: Vec::new(), node: Arc::from(""), pod_ports: BTreeMap::new(), ..self.clone() };
+        let mut out = Self {
+            name: Arc::from(""),
+            ips: Vec::new(),
+            node: Arc::from(""),
+            pod_ports: BTreeMap::new(),
+            ..self.clone()
+        };
         if self.kind == ProxyKind::Sidecar {
             out.service_account = Arc::from("");
             out.workload = Arc::from("");

@@ -42,10 +42,9 @@ impl<'a> Applicable<'a> {
         let root = crate::settings(r, world).root_namespace();
         let mut out = Self::default();
         let own = sorted(r, world, &proxy.namespace);
-        if !root.is_empty() && *root != *proxy.namespace {
-            if let Some(wide) = sorted(r, world, root).into_iter().find(|p| is_wide(&p.spec)) {
-                out.add(&wide.spec);
-            }
+        let apart = !root.is_empty() && *root != *proxy.namespace;
+        if apart && let Some(wide) = sorted(r, world, root).into_iter().find(|p| is_wide(&p.spec)) {
+            out.add(&wide.spec);
         }
         if let Some(wide) = own.iter().find(|p| is_wide(&p.spec)) {
             out.add(&wide.spec);
@@ -79,11 +78,15 @@ fn selects(spec: &Telemetry, proxy: &Proxy) -> bool {
     let gateway = proxy.labels.get(GATEWAY_LABEL);
     if has_target(spec) {
         let Some(gateway) = gateway else { return false };
-        return spec.target_ref.iter().chain(&spec.target_refs).any(|t| t.kind == "Gateway" && *t.name == **gateway);
+        return spec
+            .target_ref
+            .iter()
+            .chain(&spec.target_refs)
+            .any(|t| t.kind == "Gateway" && *t.name == **gateway);
     }
-    spec.selector
-        .as_ref()
-        .is_some_and(|s| s.match_labels.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|h| **h == **v)))
+    spec.selector.as_ref().is_some_and(|s| {
+        s.match_labels.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|h| **h == **v))
+    })
 }
 
 /// The extension provider of a name, case ignored.
@@ -118,7 +121,8 @@ pub(crate) fn logging<'a>(
     let defaults: Vec<&str> =
         mesh.default_providers.iter().flat_map(|d| d.access_logging.iter().map(String::as_str)).collect();
     if applicable.logging.is_empty() {
-        return (!defaults.is_empty()).then(|| defaults.into_iter().map(|d| (d, Logging::default())).collect());
+        return (!defaults.is_empty())
+            .then(|| defaults.into_iter().map(|d| (d, Logging::default())).collect());
     }
     let mut in_scope: BTreeSet<&str> = defaults.iter().copied().collect();
     let mut filters: BTreeMap<&str, Logging<'_>> = BTreeMap::new();

@@ -13,6 +13,9 @@ const CORE: [(&str, &str); 5] = [
     ("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "ECDS"),
 ];
 
+/// Marks an answer that was made of a debug page.
+const FROM_SYNCZ: &str = "syncz";
+
 /// How the status is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -31,7 +34,7 @@ pub enum Format {
 pub fn from_syncz(syncz: &Value, istiod: &str) -> Value {
     let resources: Vec<Value> = syncz.as_array().into_iter().flatten().map(client_config).collect();
     json!({
-        "versionInfo": "",
+        "versionInfo": FROM_SYNCZ,
         "resources": resources,
         "typeUrl": CLIENT_CONFIG,
         "controlPlane": {"identifier": json!({"Component": "istiod", "ID": istiod}).to_string()},
@@ -95,6 +98,15 @@ struct Row<'a> {
     types: Vec<(&'a str, String)>,
 }
 
+impl Row<'_> {
+    /// The worst state of what it subscribes to: what needs a look comes before what is well.
+    fn worst(&self) -> &str {
+        let word = |state: &'_ str| ["ERROR", "STALE", "NOT SENT", "SYNCED"].iter().position(|w| state.starts_with(w));
+        let worst = self.types.iter().filter_map(|(_, state)| word(state)).min();
+        worst.map_or("-", |at| ["ERROR", "STALE", "NOT SENT", "SYNCED"][at])
+    }
+}
+
 /// Prints the answers of all control planes; `namespace` empty for every namespace, `verbose` for a column per
 /// type (as istioctl/pkg/writer/pilot/status.go).
 #[must_use]
@@ -133,7 +145,10 @@ pub fn print(
     let order = |url: &str| CORE[..4].iter().position(|(u, _)| *u == url).unwrap_or(4);
     seen.sort_by_key(|url| (order(url), *url));
     seen.dedup();
-    table.row(["NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"]);
+    // What a debug page told can also say whether all of it was acknowledged; upstream's answer has no such column.
+    let told = answers.iter().any(|answer| answer["versionInfo"] == FROM_SYNCZ);
+    let state = told.then_some("STATUS");
+    table.row(["NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"].into_iter().chain(state));
     for row in &rows {
         let has = |url: &&&str| row.types.iter().any(|(u, state)| u == *url && state != "IGNORED");
         let subscribed: Vec<&str> = seen.iter().filter(has).map(|url| short(url)).collect();
@@ -141,7 +156,8 @@ pub fn print(
             0 => "0".to_owned(),
             count => format!("{count} ({})", subscribed.join(",")),
         };
-        table.row([row.proxy, row.cluster, &row.istiod, row.version, &subscribed]);
+        let state = told.then(|| row.worst());
+        table.row([row.proxy, row.cluster, &row.istiod, row.version, &subscribed].into_iter().chain(state));
     }
     table.render()
 }

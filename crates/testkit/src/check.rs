@@ -55,7 +55,12 @@ impl Output {
     /// The same for a class that is already known.
     #[must_use]
     pub fn of_class(world: &Arc<World>, class: &Class) -> Self {
-        let generator = Generator::new(false);
+        Self::with(&Generator::new(false), world, class)
+    }
+
+    /// The same by a generator that may have built a part of it already.
+    #[must_use]
+    pub fn with(generator: &Generator, world: &Arc<World>, class: &Class) -> Self {
         let edition = |of| (of, generator.edition(world, &generator.key(world, class, of)).0);
         Self { editions: TypeName::ALL.into_iter().map(edition).collect() }
     }

@@ -11,7 +11,7 @@ mod plane;
 mod pool;
 mod proxy;
 mod random;
-mod references;
+pub(crate) mod references;
 mod user;
 
 use std::fmt;

@@ -92,11 +92,13 @@ const ROOMS: &[Room] = &[
     ),
     anything("testkit"),
     anything("e2e"),
+    // sees a control plane from outside only
+    room("loadgen", &[], CLUSTER),
     anything("xtask"),
 ];
 
 /// Rooms that only tests may enter.
-const TESTS: [&str; 3] = ["testkit", "e2e", "xtask"];
+const TESTS: [&str; 4] = ["testkit", "e2e", "loadgen", "xtask"];
 
 /// Dependencies that the matrix does not allow.
 pub(super) fn check(packages: &[Package]) -> Vec<String> {

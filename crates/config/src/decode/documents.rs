@@ -8,6 +8,7 @@ use super::reader::{Reader, nearest};
 use super::yaml::{self, SyntaxError};
 use crate::kind::{self, Kind};
 use crate::object::{Object, Origin};
+use crate::validate;
 use crate::problem::{Problem, Severity};
 use crate::value::Value;
 
@@ -139,7 +140,12 @@ fn object(file: &Arc<str>, root: &Node, kind: Kind, namespace: &str, out: &mut D
     meta.origin = Origin::new(Arc::clone(file), root.at, fields);
     let status = root.get("status").filter(|_| kind.is_configuration()).map(Node::to_value);
     let status = status.filter(|v| *v != Value::Null).map(Arc::new);
-    out.objects.push(Object { meta: Arc::new(meta), spec, status });
+    let object = Object { meta: Arc::new(meta), spec, status };
+    let refusals = validate::refusals(&object);
+    if refusals.is_empty() {
+        out.objects.push(object);
+    }
+    out.problems.extend(refusals);
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use proto::envoy::config::accesslog::v3::{
     access_log_filter::FilterSpecifier, extension_filter,
 };
 use proto::envoy::config::core::v3::{
-    ApiVersion, DataSource, GrpcService, JsonFormatOptions, SubstitutionFormatString, TypedExtensionConfig, data_source,
-    grpc_service, substitution_format_string::Format,
+    ApiVersion, DataSource, GrpcService, JsonFormatOptions, SubstitutionFormatString, TypedExtensionConfig,
+    data_source, grpc_service, substitution_format_string::Format,
 };
 use proto::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use proto::envoy::extensions::access_loggers::filters::cel::v3::ExpressionFilter;
@@ -153,13 +153,19 @@ pub(crate) fn logger<M: prost::Message + prost::Name>(name: &str, message: &M) -
 }
 
 fn packed(name: &str, any: Any) -> AccessLog {
-    AccessLog { name: name.into(), config_type: Some(access_log::ConfigType::TypedConfig(any)), ..AccessLog::default() }
+    AccessLog {
+        name: name.into(),
+        config_type: Some(access_log::ConfigType::TypedConfig(any)),
+        ..AccessLog::default()
+    }
 }
 
 /// `NR`: no filter chain fits.
 fn no_route() -> AccessLogFilter {
     AccessLogFilter {
-        filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter { flags: vec!["NR".into()] })),
+        filter_specifier: Some(FilterSpecifier::ResponseFlagFilter(ResponseFlagFilter {
+            flags: vec!["NR".into()],
+        })),
     }
 }
 
@@ -204,7 +210,8 @@ fn from_provider<L: Level>(
         Kind::EnvoyHttpAls(als) => {
             let (host, cluster) = providers::lookup(r, world, &als.service, als.port)?;
             let name = named(&als.log_name, "http_envoy_accesslog");
-            let mut config = http_grpc(grpc_config(&name, &cluster, &host, states(&als.filter_state_objects_to_log)));
+            let mut config =
+                http_grpc(grpc_config(&name, &cluster, &host, states(&als.filter_state_objects_to_log)));
             config.additional_request_headers_to_log.clone_from(&als.additional_request_headers_to_log);
             config.additional_response_headers_to_log.clone_from(&als.additional_response_headers_to_log);
             config.additional_response_trailers_to_log.clone_from(&als.additional_response_trailers_to_log);
@@ -213,12 +220,18 @@ fn from_provider<L: Level>(
         Kind::EnvoyTcpAls(als) => {
             let (host, cluster) = providers::lookup(r, world, &als.service, als.port)?;
             let name = named(&als.log_name, "tcp_envoy_accesslog");
-            logger(TCP_GRPC, &tcp_grpc(grpc_config(&name, &cluster, &host, states(&als.filter_state_objects_to_log))))
+            logger(
+                TCP_GRPC,
+                &tcp_grpc(grpc_config(&name, &cluster, &host, states(&als.filter_state_objects_to_log))),
+            )
         }
         Kind::EnvoyOtelAls(otel) => {
             let (host, cluster) = providers::lookup(r, world, &otel.service, otel.port)?;
             let name = named(&otel.log_name, "otel_envoy_accesslog");
-            logger(OTEL, &open_telemetry(otel, grpc_config(&name, &cluster, &host, PEERS.map(str::to_owned).to_vec())))
+            logger(
+                OTEL,
+                &open_telemetry(otel, grpc_config(&name, &cluster, &host, PEERS.map(str::to_owned).to_vec())),
+            )
         }
         _ => return None,
     })
@@ -368,16 +381,12 @@ fn open_telemetry(
     let format = provider.log_format.as_ref();
     let text = format.map(|f| f.text.as_str()).filter(|t| !t.is_empty()).unwrap_or(TEXT);
     let labels = format.and_then(|f| f.labels.as_ref()).and_then(to_struct).unwrap_or_default();
-    let string = |text: &str| AnyValue { value: Some(any_value::Value::StringValue(text.into())), ..AnyValue::default() };
+    let string = |text: &str| AnyValue { value: Some(any_value::Value::StringValue(text.into())) };
     let mut attributes: Vec<(&String, &Value)> = labels.fields.iter().collect();
     attributes.sort_by_key(|(k, _)| *k);
     let values: Vec<KeyValue> = attributes
         .into_iter()
-        .map(|(k, v)| KeyValue {
-            key: k.clone(),
-            value: Some(string(text_of(v).unwrap_or_default())),
-            ..KeyValue::default()
-        })
+        .map(|(k, v)| KeyValue { key: k.clone(), value: Some(string(text_of(v).unwrap_or_default())) })
         .collect();
     OpenTelemetryAccessLogConfig {
         common_config: Some(common),

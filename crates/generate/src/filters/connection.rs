@@ -1,7 +1,10 @@
 //! `ProxyConfig.connectionSettings` of HTTP connection managers (as pilot/pkg/networking/core/connection_settings.go).
 
 use config::Duration;
-use config::mesh::{ConnectionSettings, HeadersWithUnderscoresAction as Underscores, MeshConfig, PathWithEscapedSlashesAction as Escaped, Profile};
+use config::mesh::{
+    ConnectionSettings, HeadersWithUnderscoresAction as Underscores, MeshConfig,
+    PathWithEscapedSlashesAction as Escaped, Profile,
+};
 use proto::envoy::config::core::v3::{
     Http2ProtocolOptions, HttpProtocolOptions, http_protocol_options::HeadersWithUnderscoresAction,
 };
@@ -59,18 +62,21 @@ pub(crate) fn apply(out: &mut HttpConnectionManager, said: &ConnectionSettings) 
         options.idle_timeout = said.http_idle_timeout.map(duration).or(options.idle_timeout);
         options.max_connection_duration =
             said.http_max_connection_duration.map(duration).or(options.max_connection_duration);
-        options.max_stream_duration = said.http_max_stream_duration.map(duration).or(options.max_stream_duration);
+        options.max_stream_duration =
+            said.http_max_stream_duration.map(duration).or(options.max_stream_duration);
     }
     out.stream_idle_timeout = said.http_stream_idle_timeout.map(duration).or(out.stream_idle_timeout);
     out.request_timeout = said.http_request_timeout.map(duration).or(out.request_timeout);
-    out.request_headers_timeout = said.http_request_headers_timeout.map(duration).or(out.request_headers_timeout);
+    out.request_headers_timeout =
+        said.http_request_headers_timeout.map(duration).or(out.request_headers_timeout);
     out.drain_timeout = said.http_drain_timeout.map(duration).or(out.drain_timeout);
     if said.http_max_concurrent_streams.is_some()
         || said.http2_initial_stream_window_size.is_some()
         || said.http2_initial_connection_window_size.is_some()
     {
         let http2 = out.http2_protocol_options.get_or_insert_with(Http2ProtocolOptions::default);
-        http2.max_concurrent_streams = size(said.http_max_concurrent_streams).or(http2.max_concurrent_streams);
+        http2.max_concurrent_streams =
+            size(said.http_max_concurrent_streams).or(http2.max_concurrent_streams);
         http2.initial_stream_window_size =
             size(said.http2_initial_stream_window_size).or(http2.initial_stream_window_size);
         http2.initial_connection_window_size =

@@ -13,7 +13,9 @@ use proto::envoy::config::listener::v3::{Filter, filter::ConfigType};
 use proto::envoy::config::route::v3::RouteConfiguration;
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     self as hcm,
-    http_connection_manager::{CodecType, InternalAddressConfig, PathWithEscapedSlashesAction, UpgradeConfig},
+    http_connection_manager::{
+        CodecType, InternalAddressConfig, PathWithEscapedSlashesAction, UpgradeConfig,
+    },
 };
 use proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 
@@ -37,7 +39,10 @@ pub(crate) struct Manager<'a> {
     /// Its routes.
     pub(crate) route: RouteSource,
     /// The port, for what is attached by port.
-    #[expect(dead_code, reason = "callers know it; extensions of users, which are attached by port, will ask for it")]
+    #[expect(
+        dead_code,
+        reason = "callers know it; extensions of users, which are attached by port, will ask for it"
+    )]
     pub(crate) port: u32,
     /// Protocol of the service port.
     pub(crate) protocol: Protocol,
@@ -109,7 +114,8 @@ impl Filters<'_> {
         let outbound = self.class == Class::SidecarOutbound;
         let remote = of.use_remote_address || (outbound && switches.pilot_sidecar_use_remote_address);
         out.use_remote_address = bool_value(remote);
-        out.upgrade_configs = vec![UpgradeConfig { upgrade_type: "websocket".into(), ..UpgradeConfig::default() }];
+        out.upgrade_configs =
+            vec![UpgradeConfig { upgrade_type: "websocket".into(), ..UpgradeConfig::default() }];
         if let Some(idle) = self.idle_timeout {
             out.common_http_protocol_options =
                 Some(HttpProtocolOptions { idle_timeout: Some(idle), ..HttpProtocolOptions::default() });
@@ -152,7 +158,7 @@ impl Filters<'_> {
         out.generate_request_id = headers.request_id.and_then(bool_value);
         if self.class == Class::SidecarInbound {
             out.forward_client_cert_details = headers.forward.into();
-            out.set_current_client_cert_details = Some(headers.details.clone());
+            out.set_current_client_cert_details = Some(headers.details);
             if of.protocol.is_http2() {
                 out.http2_protocol_options = Some(Http2ProtocolOptions::default());
             }
@@ -209,7 +215,8 @@ impl Filters<'_> {
 }
 
 fn normalize(out: &mut hcm::HttpConnectionManager, settings: &Settings) {
-    let said = settings.mesh.path_normalization.as_ref().map_or(NormalizationType::Default, |p| p.normalization);
+    let said =
+        settings.mesh.path_normalization.as_ref().map_or(NormalizationType::Default, |p| p.normalization);
     out.normalize_path = bool_value(said != NormalizationType::None);
     out.merge_slashes =
         matches!(said, NormalizationType::MergeSlashes | NormalizationType::DecodeAndMergeSlashes);

@@ -33,7 +33,8 @@ impl Headers {
     pub(crate) fn of(config: &ProxyConfig, class: Class) -> Self {
         let none = config::mesh::ProxyHeaders::default();
         let said = config.proxy_headers.as_ref().unwrap_or(&none);
-        let mut server = if class == Class::SidecarOutbound { String::new() } else { "istio-envoy".to_owned() };
+        let mut server =
+            if class == Class::SidecarOutbound { String::new() } else { "istio-envoy".to_owned() };
         let mut transformation = ServerHeaderTransformation::Overwrite;
         if let Some(own) = &said.server {
             if own.disabled == Some(true) {
@@ -58,7 +59,10 @@ impl Headers {
             },
             request_id: said.request_id.as_ref().and_then(|i| i.disabled).filter(|d| *d).map(|d| !d),
             suppress_debug: said.envoy_debug_headers.as_ref().is_some_and(|d| d.disabled == Some(true)),
-            exchange_in_mesh: said.metadata_exchange_headers.as_ref().is_some_and(|m| m.mode == MetadataExchangeMode::InMesh),
+            exchange_in_mesh: said
+                .metadata_exchange_headers
+                .as_ref()
+                .is_some_and(|m| m.mode == MetadataExchangeMode::InMesh),
             forwarded_port: said.x_forwarded_port.as_ref().is_some_and(|p| p.enabled == Some(true)),
         }
     }
@@ -67,7 +71,9 @@ impl Headers {
 /// As `MeshConfigToEnvoyForwardClientCertDetails`, with the mesh's default for what is not said.
 fn forward(said: ForwardClientCertDetails) -> Forward {
     match said {
-        ForwardClientCertDetails::Undefined | ForwardClientCertDetails::AppendForward => Forward::AppendForward,
+        ForwardClientCertDetails::Undefined | ForwardClientCertDetails::AppendForward => {
+            Forward::AppendForward
+        }
         ForwardClientCertDetails::Sanitize => Forward::Sanitize,
         ForwardClientCertDetails::ForwardOnly => Forward::ForwardOnly,
         ForwardClientCertDetails::SanitizeSet => Forward::SanitizeSet,

@@ -7,11 +7,15 @@ use proto::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCacheConfig;
 use proto::envoy::extensions::filters::http::cors::v3::Cors;
 use proto::envoy::extensions::filters::http::dynamic_forward_proxy::v3 as forward;
 use proto::envoy::extensions::filters::http::fault::v3::HttpFault;
-use proto::envoy::extensions::filters::http::grpc_stats::v3::{FilterConfig, filter_config::PerMethodStatSpecifier};
+use proto::envoy::extensions::filters::http::grpc_stats::v3::{
+    FilterConfig, filter_config::PerMethodStatSpecifier,
+};
 use proto::envoy::extensions::filters::http::grpc_web::v3::GrpcWeb;
 use proto::envoy::extensions::filters::http::router::v3::Router;
 use proto::envoy::extensions::filters::http::stateful_session::v3::StatefulSession;
-use proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpFilter, http_filter::ConfigType};
+use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
+    HttpFilter, http_filter::ConfigType,
+};
 use proto::google::protobuf::value::Kind;
 use proto::google::protobuf::{Any, BoolValue, ListValue, Struct, Value};
 use proto::istio::envoy::config::filter::http::alpn::v2alpha1 as istio_alpn;
@@ -32,15 +36,19 @@ fn packed(name: &str, any: Any) -> HttpFilter {
 
 pub(crate) static GRPC_STATS: LazyLock<HttpFilter> = LazyLock::new(|| {
     let all = PerMethodStatSpecifier::StatsForAllMethods(BoolValue { value: false });
-    let config =
-        FilterConfig { emit_filter_state: true, per_method_stat_specifier: Some(all), ..FilterConfig::default() };
+    let config = FilterConfig {
+        emit_filter_state: true,
+        per_method_stat_specifier: Some(all),
+        ..FilterConfig::default()
+    };
     filter("envoy.filters.http.grpc_stats", &config)
 });
 pub(crate) static GRPC_WEB: LazyLock<HttpFilter> =
     LazyLock::new(|| filter("envoy.filters.http.grpc_web", &GrpcWeb::default()));
 pub(crate) static FAULT: LazyLock<HttpFilter> =
     LazyLock::new(|| filter("envoy.filters.http.fault", &HttpFault::default()));
-pub(crate) static CORS: LazyLock<HttpFilter> = LazyLock::new(|| filter("envoy.filters.http.cors", &Cors::default()));
+pub(crate) static CORS: LazyLock<HttpFilter> =
+    LazyLock::new(|| filter("envoy.filters.http.cors", &Cors::default()));
 pub(crate) static EMPTY_SESSION: LazyLock<HttpFilter> =
     LazyLock::new(|| filter("envoy.filters.http.stateful_session", &StatefulSession::default()));
 
@@ -103,7 +111,9 @@ pub(crate) fn router(suppress_envoy_headers: bool) -> HttpFilter {
 /// Looks hosts up per request, through a cache that the cluster shares by name.
 pub(crate) fn dynamic_forward_proxy(cache: DnsCacheConfig) -> HttpFilter {
     let config = forward::FilterConfig {
-        implementation_specifier: Some(forward::filter_config::ImplementationSpecifier::DnsCacheConfig(cache)),
+        implementation_specifier: Some(forward::filter_config::ImplementationSpecifier::DnsCacheConfig(
+            cache,
+        )),
         ..forward::FilterConfig::default()
     };
     filter("envoy.filters.http.dynamic_forward_proxy", &config)

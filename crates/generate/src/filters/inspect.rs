@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use proto::envoy::config::listener::v3::{
-    FilterChain, ListenerFilter, ListenerFilterChainMatchPredicate as Predicate, listener_filter::ConfigType,
+    FilterChain, ListenerFilter, ListenerFilterChainMatchPredicate as Predicate,
+    listener_filter::ConfigType,
     listener_filter_chain_match_predicate::{MatchSet, Rule},
 };
 use proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
@@ -88,7 +89,9 @@ fn tls(ports: &BTreeMap<u32, Needs>) -> ListenerFilter {
 fn on_ports(ports: Vec<u32>) -> Option<Predicate> {
     let one = |port: u32| {
         let start = i32::try_from(port).unwrap_or(i32::MAX);
-        Predicate { rule: Some(Rule::DestinationPortRange(Int32Range { start, end: start.saturating_add(1) })) }
+        Predicate {
+            rule: Some(Rule::DestinationPortRange(Int32Range { start, end: start.saturating_add(1) })),
+        }
     };
     let mut rules: Vec<Predicate> = ports.into_iter().map(one).collect();
     if rules.len() > 1 {

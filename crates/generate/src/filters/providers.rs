@@ -6,7 +6,12 @@ use mesh::world::ServicesNamed;
 use tables::{Level, Reads};
 
 /// Host and outbound cluster of `[namespace/]host`; `None` if there is no such service, or several without namespace.
-pub(crate) fn lookup<L: Level>(r: &Reads<L>, world: &World, service: &str, port: u32) -> Option<(String, String)> {
+pub(crate) fn lookup<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    service: &str,
+    port: u32,
+) -> Option<(String, String)> {
     let (namespace, host) = service.split_once('/').map_or((None, service), |(n, h)| (Some(n), h));
     if host.is_empty() || host.contains('/') {
         return None;

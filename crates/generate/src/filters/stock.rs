@@ -137,7 +137,11 @@ impl StockMetrics<'_> {
     /// Kind, peer, its SAN, destination.
     fn key(&self, protocol: char, served: &str) -> Vec<String> {
         if self.class == Class::SidecarInbound {
-            let peer = if protocol == 't' { "%DOWNSTREAM_PEER_SUBJECT%" } else { "%DYNAMIC_METADATA(istio.peer:p)%" };
+            let peer = if protocol == 't' {
+                "%DOWNSTREAM_PEER_SUBJECT%"
+            } else {
+                "%DYNAMIC_METADATA(istio.peer:p)%"
+            };
             return vec![
                 format!("d{protocol}"),
                 peer.into(),
@@ -161,7 +165,8 @@ impl StockMetrics<'_> {
 
     /// The one tag of a metric; `None` if the metric is dropped.
     fn tag(&self, metric: &str, key: &[String]) -> Option<config::Tag> {
-        let change = self.side.overrides.iter().find(|(api, _)| metrics::prometheus(api) == metric).map(|(_, c)| c);
+        let change =
+            self.side.overrides.iter().find(|(api, _)| metrics::prometheus(api) == metric).map(|(_, c)| c);
         if change.is_some_and(|c| c.disabled) {
             return None;
         }
@@ -182,7 +187,11 @@ impl StockMetrics<'_> {
             let Some(tag) = self.tag(metric.name, key) else { continue };
             let stat = Some(config::Stat { name: format!("istio_{}", metric.name), tags: vec![tag] });
             if let Some(unit) = metric.unit {
-                out.histograms.push(config::Histogram { stat, unit: unit.into(), value_format: metric.value.into() });
+                out.histograms.push(config::Histogram {
+                    stat,
+                    unit: unit.into(),
+                    value_format: metric.value.into(),
+                });
                 continue;
             }
             out.counters.push(config::Counter {
@@ -196,13 +205,25 @@ impl StockMetrics<'_> {
     }
 
     /// Bytes of connections that still live, one series per connection; `closed` sets them back.
-    fn gauges(&self, key: &[String], on: AccessLogType, closed: bool, filter: AccessLogFilter) -> Option<AccessLog> {
+    fn gauges(
+        &self,
+        key: &[String],
+        on: AccessLogType,
+        closed: bool,
+        filter: AccessLogFilter,
+    ) -> Option<AccessLog> {
         let mut out = Config { stats_scope: Some(scope()), ..Config::default() };
-        let of = [("tcp_sent_bytes", "%DOWNSTREAM_WIRE_BYTES_SENT%"), ("tcp_received_bytes", "%DOWNSTREAM_WIRE_BYTES_RECEIVED%")];
+        let of = [
+            ("tcp_sent_bytes", "%DOWNSTREAM_WIRE_BYTES_SENT%"),
+            ("tcp_received_bytes", "%DOWNSTREAM_WIRE_BYTES_RECEIVED%"),
+        ];
         for (name, value) in of {
             let Some(tag) = self.tag(&format!("{name}_total"), key) else { continue };
-            let connection =
-                config::Tag { name: "c".into(), value_format: "%CONNECTION_ID%".into(), ..config::Tag::default() };
+            let connection = config::Tag {
+                name: "c".into(),
+                value_format: "%CONNECTION_ID%".into(),
+                ..config::Tag::default()
+            };
             out.gauges.push(config::Gauge {
                 stat: Some(config::Stat { name: format!("istio_{name}_open"), tags: vec![tag, connection] }),
                 value_format: if closed { "%CEL(0)%".into() } else { value.into() },
@@ -230,7 +251,8 @@ fn scope() -> Scope {
 /// The operator that gives what a CEL expression of the Telemetry API means; `None` for objects that only istio/proxy has.
 fn operator(expression: &str) -> Option<String> {
     let text = expression.trim();
-    let quoted = |q: char| text.strip_prefix(q).and_then(|t| t.strip_suffix(q)).filter(|t| !t.contains([q, '\\']));
+    let quoted =
+        |q: char| text.strip_prefix(q).and_then(|t| t.strip_suffix(q)).filter(|t| !t.contains([q, '\\']));
     if let Some(literal) = quoted('"').or_else(|| quoted('\'')) {
         return Some(literal.replace('%', "%%"));
     }
@@ -247,12 +269,17 @@ fn operator(expression: &str) -> Option<String> {
 
 fn log_type(of: AccessLogType) -> AccessLogFilter {
     AccessLogFilter {
-        filter_specifier: Some(FilterSpecifier::LogTypeFilter(LogTypeFilter { types: vec![of.into()], exclude: false })),
+        filter_specifier: Some(FilterSpecifier::LogTypeFilter(LogTypeFilter {
+            types: vec![of.into()],
+            exclude: false,
+        })),
     }
 }
 
 fn both(first: AccessLogFilter, second: AccessLogFilter) -> AccessLogFilter {
-    AccessLogFilter { filter_specifier: Some(FilterSpecifier::AndFilter(AndFilter { filters: vec![first, second] })) }
+    AccessLogFilter {
+        filter_specifier: Some(FilterSpecifier::AndFilter(AndFilter { filters: vec![first, second] })),
+    }
 }
 
 fn at_least(duration: ::config::Duration) -> AccessLogFilter {
@@ -277,7 +304,9 @@ fn content_type(grpc: bool) -> AccessLogFilter {
         // Without this, requests that have no content type would be left out of both.
         treat_missing_header_as_empty: !grpc,
     };
-    AccessLogFilter { filter_specifier: Some(FilterSpecifier::HeaderFilter(HeaderFilter { header: Some(header) })) }
+    AccessLogFilter {
+        filter_specifier: Some(FilterSpecifier::HeaderFilter(HeaderFilter { header: Some(header) })),
+    }
 }
 
 /// Tells the upstream who calls; what the application wrote there is overwritten.
@@ -299,7 +328,10 @@ fn mutate(name: &str, action: Action) -> HttpFilter {
         request_mutations: vec![HeaderMutation { action: Some(action) }],
         ..mutation::Mutations::default()
     };
-    filter(name, &mutation::HeaderMutation { mutations: Some(mutations), ..mutation::HeaderMutation::default() })
+    filter(
+        name,
+        &mutation::HeaderMutation { mutations: Some(mutations), ..mutation::HeaderMutation::default() },
+    )
 }
 
 /// Learns who calls. Only over mutual TLS is it believed; otherwise the header is just removed.
@@ -318,7 +350,10 @@ pub(crate) fn learn(mutual_tls: bool) -> HttpFilter {
         remove: true,
         ..to_metadata::config::Rule::default()
     };
-    filter("meltemi.peer", &to_metadata::Config { request_rules: vec![rule], ..to_metadata::Config::default() })
+    filter(
+        "meltemi.peer",
+        &to_metadata::Config { request_rules: vec![rule], ..to_metadata::Config::default() },
+    )
 }
 
 /// `workload;namespace;canonical service;canonical revision;cluster;app;version`.
@@ -347,7 +382,8 @@ fn peer(proxy: &Proxy) -> String {
 /// of the request says the version towards the upstream. Where the port's protocol is declared, the cluster's own
 /// ALPN leads to the right chain.
 pub(crate) fn alpn() -> HttpFilter {
-    let format = "%CEL(request.protocol == 'HTTP/2' ? 'istio-h2,istio,h2' : 'istio-http/1.1,istio,http/1.1')%";
+    let format =
+        "%CEL(request.protocol == 'HTTP/2' ? 'istio-h2,istio,h2' : 'istio-http/1.1,istio,http/1.1')%";
     let value = SubstitutionFormatString {
         format: Some(Format::TextFormatSource(DataSource {
             specifier: Some(data_source::Specifier::InlineString(format.into())),

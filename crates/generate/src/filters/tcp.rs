@@ -120,7 +120,8 @@ impl Filters<'_> {
 
     /// Metadata exchange with downstreams, for proxies that can.
     pub(crate) fn exchange(&self) -> Option<Filter> {
-        let can = self.settings.switches.pilot_enable_metadata_exchange && self.proxy.capabilities.metadata_exchange;
+        let can = self.settings.switches.pilot_enable_metadata_exchange
+            && self.proxy.capabilities.metadata_exchange;
         can.then(super::tcp_metadata_exchange)
     }
 

@@ -10,7 +10,9 @@ use proto::envoy::config::core::v3::{
     GrpcService, HeaderValue, HeaderValueOption, HttpService, HttpUri, grpc_service,
     header_value_option::HeaderAppendAction, http_uri::HttpUpstreamType,
 };
-use proto::envoy::config::trace::v3::{DatadogConfig, SkyWalkingConfig, ZipkinConfig, tracing, zipkin_config};
+use proto::envoy::config::trace::v3::{
+    DatadogConfig, SkyWalkingConfig, ZipkinConfig, tracing, zipkin_config,
+};
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::Tracing;
 use proto::envoy::r#type::metadata::v3::{MetadataKey, MetadataKind, metadata_key, metadata_kind};
 use proto::envoy::r#type::tracing::v3::{CustomTag, custom_tag};
@@ -71,7 +73,8 @@ pub(crate) fn of<L: Level>(
     let Some(provider) = spec.provider.filter(|_| !spec.disabled) else { return none };
     let Some(mut tracing) = of_provider(r, world, proxy, provider) else { return none };
     let sampler = matches!(&provider.provider, Some(Kind::Opentelemetry(o)) if o.sampling.is_some());
-    let sampling = if sampler { 100.0 } else { spec.sampling.unwrap_or_else(|| config_sampling(config, fallback)) };
+    let sampling =
+        if sampler { 100.0 } else { spec.sampling.unwrap_or_else(|| config_sampling(config, fallback)) };
     tracing = sampled(tracing, sampling);
     tracing.custom_tags = tags(proxy, config, spec.istio_tags, &spec.tags);
     if tracing.max_path_tag_length.is_none() {
@@ -159,8 +162,14 @@ fn dry_run(tag: &str, key: &str) -> CustomTag {
 }
 
 /// Istio's tags, then those of the policy, or of the proxy configuration, sorted by name.
-fn tags(proxy: &Proxy, config: &ProxyConfig, istio: bool, own: &[(&String, &TelemetryTag)]) -> Vec<CustomTag> {
-    let or = |value: &str, default: &str| if value.is_empty() { default.to_owned() } else { value.to_owned() };
+fn tags(
+    proxy: &Proxy,
+    config: &ProxyConfig,
+    istio: bool,
+    own: &[(&String, &TelemetryTag)],
+) -> Vec<CustomTag> {
+    let or =
+        |value: &str, default: &str| if value.is_empty() { default.to_owned() } else { value.to_owned() };
     let mut out = Vec::new();
     if istio {
         let own = proxy.own.clone().unwrap_or_default();
@@ -179,7 +188,10 @@ fn tags(proxy: &Proxy, config: &ProxyConfig, istio: bool, own: &[(&String, &Tele
                 &format!("{policy}{side}_policy.name"),
                 &format!("{state}{side}_shadow_effective_policy_id"),
             ));
-            out.push(dry_run(&format!("{policy}{side}_policy.result"), &format!("{state}{side}_shadow_engine_result")));
+            out.push(dry_run(
+                &format!("{policy}{side}_policy.result"),
+                &format!("{state}{side}_shadow_engine_result"),
+            ));
         }
     }
     let tag = |name: &str, kind| CustomTag { tag: name.into(), r#type: Some(kind), ..CustomTag::default() };
@@ -195,7 +207,10 @@ fn tags(proxy: &Proxy, config: &ProxyConfig, istio: bool, own: &[(&String, &Tele
 }
 
 fn environment(name: &str, default: &str) -> custom_tag::Type {
-    custom_tag::Type::Environment(custom_tag::Environment { name: name.into(), default_value: default.into() })
+    custom_tag::Type::Environment(custom_tag::Environment {
+        name: name.into(),
+        default_value: default.into(),
+    })
 }
 
 fn header(name: &str, default: &str) -> custom_tag::Type {
@@ -221,13 +236,22 @@ fn of_policy(tag: &PolicyTag, formatters: bool) -> Option<custom_tag::Type> {
 }
 
 /// As `configureFromProviderConfig`; `None` where the provider does not trace or its service is unknown.
-fn of_provider<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, of: &ExtensionProvider) -> Option<Tracing> {
+fn of_provider<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    of: &ExtensionProvider,
+) -> Option<Tracing> {
     let mut child = proxy.kind == ProxyKind::Router;
     let producer = proxy.own.as_ref().map_or_else(String::new, |own| own.service_cluster.to_string());
     let (name, limit, any): (&str, u32, Any) = match of.provider.as_ref()? {
         Kind::Zipkin(zipkin) => {
             let (host, cluster) = providers::lookup(r, world, &zipkin.service, zipkin.port)?;
-            ("envoy.tracers.zipkin", zipkin.max_tag_length, proto::any(&of_zipkin(proxy, zipkin, &host, cluster)))
+            (
+                "envoy.tracers.zipkin",
+                zipkin.max_tag_length,
+                proto::any(&of_zipkin(proxy, zipkin, &host, cluster)),
+            )
         }
         Kind::Datadog(datadog) => {
             let (host, cluster) = providers::lookup(r, world, &datadog.service, datadog.port)?;
@@ -242,7 +266,8 @@ fn of_provider<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, of: &Extens
         Kind::Skywalking(sky) => {
             let (host, cluster) = providers::lookup(r, world, &sky.service, sky.port)?;
             child = true;
-            let config = SkyWalkingConfig { grpc_service: Some(grpc(cluster, host)), ..SkyWalkingConfig::default() };
+            let config =
+                SkyWalkingConfig { grpc_service: Some(grpc(cluster, host)), ..SkyWalkingConfig::default() };
             ("envoy.tracers.skywalking", 0, proto::any(&config))
         }
         Kind::Opentelemetry(otel) => {
@@ -263,8 +288,12 @@ fn of_provider<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, of: &Extens
 }
 
 fn grpc(cluster: String, authority: String) -> GrpcService {
-    let envoy = grpc_service::EnvoyGrpc { cluster_name: cluster, authority, ..grpc_service::EnvoyGrpc::default() };
-    GrpcService { target_specifier: Some(grpc_service::TargetSpecifier::EnvoyGrpc(envoy)), ..GrpcService::default() }
+    let envoy =
+        grpc_service::EnvoyGrpc { cluster_name: cluster, authority, ..grpc_service::EnvoyGrpc::default() };
+    GrpcService {
+        target_specifier: Some(grpc_service::TargetSpecifier::EnvoyGrpc(envoy)),
+        ..GrpcService::default()
+    }
 }
 
 fn of_zipkin(proxy: &Proxy, zipkin: &ZipkinTracingProvider, host: &str, cluster: String) -> ZipkinConfig {
@@ -290,7 +319,9 @@ fn of_zipkin(proxy: &Proxy, zipkin: &ZipkinTracingProvider, host: &str, cluster:
         out.collector_endpoint = path.into();
         out.collector_hostname = host.into();
     }
-    if proxy.version >= (1, 28, 0) && zipkin.trace_context_option == TraceContextOption::UseB3WithW3cPropagation {
+    if proxy.version >= (1, 28, 0)
+        && zipkin.trace_context_option == TraceContextOption::UseB3WithW3cPropagation
+    {
         out.trace_context_option = zipkin_config::TraceContextOption::UseB3WithW3cPropagation.into();
     }
     out

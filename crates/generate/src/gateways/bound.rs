@@ -83,7 +83,8 @@ pub(super) fn shares_host(server: &Server, routes: &Head) -> bool {
 
 /// The part of a match that is known beforehand: port and gateway (as `l4SingleMatch`).
 fn fits(port: u32, gateways: &[String], server: &Server) -> bool {
-    (port == 0 || port == server.port) && (gateways.is_empty() || gateways.iter().any(|g| **g == *server.gateway))
+    (port == 0 || port == server.port)
+        && (gateways.is_empty() || gateways.iter().any(|g| **g == *server.gateway))
 }
 
 /// Whether any match of a TCP route is this server's; without matches all are.

@@ -11,9 +11,7 @@ use proto::envoy::config::core::v3::{CidrRange, Http1ProtocolOptions};
 use proto::envoy::config::listener::v3::{Filter, FilterChainMatch};
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager,
-    http_connection_manager::{
-        ForwardClientCertDetails, InternalAddressConfig, SetCurrentClientCertDetails,
-    },
+    http_connection_manager::{ForwardClientCertDetails, InternalAddressConfig, SetCurrentClientCertDetails},
 };
 use proto::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext;
 use tables::Level;
@@ -25,8 +23,8 @@ use super::{PortServers, Server, tcp};
 use crate::clusters::sni_key;
 use crate::encoded::{bool_value, u32_value};
 use crate::filters::Filters;
-use crate::filters::headers::Headers;
 use crate::filters::hcm::{Manager, RouteSource, delimited};
+use crate::filters::headers::Headers;
 use crate::proxy::Proxy;
 
 /// ALPN of the mesh's own TLS: what may be passed on by SNI.
@@ -91,7 +89,12 @@ impl<L: Level> Chains<'_, L> {
             } else if server.passes() {
                 self.passing(server, at.port.number, &mut out);
             } else if let Some(filters) = self.streams(server) {
-                out.push(Chain { sni: server.sni.clone(), tls: self.context(server), filters, ..Chain::default() });
+                out.push(Chain {
+                    sni: server.sni.clone(),
+                    tls: self.context(server),
+                    filters,
+                    ..Chain::default()
+                });
             }
         }
         out
@@ -109,8 +112,7 @@ impl<L: Level> Chains<'_, L> {
 
     fn https(&self, server: &Server, port: u32, listener: &str, transport: Transport) -> Chain {
         let stat_prefix = (!server.spec.name.is_empty()).then(|| server.spec.name.clone());
-        let context =
-            server.ending().map(|tls| tls::context(tls, &self.terms, transport, false));
+        let context = server.ending().map(|tls| tls::context(tls, &self.terms, transport, false));
         Chain {
             sni: server.sni.clone(),
             tls: context,
@@ -224,7 +226,8 @@ fn preset(proxy: &Proxy, settings: &Settings, headers: &Headers) -> HttpConnecti
         Wanted::AppendForward => ForwardClientCertDetails::AppendForward,
         Wanted::AlwaysForwardOnly => ForwardClientCertDetails::AlwaysForwardOnly,
     };
-    let written = matches!(details, ForwardClientCertDetails::SanitizeSet | ForwardClientCertDetails::AppendForward);
+    let written =
+        matches!(details, ForwardClientCertDetails::SanitizeSet | ForwardClientCertDetails::AppendForward);
     HttpConnectionManager {
         server_name: headers.server.clone(),
         server_header_transformation: headers.transformation.into(),

@@ -47,7 +47,13 @@ struct Draft {
 }
 
 /// See [`super::listeners`].
-pub(super) fn built<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, merged: &Merged, scope: &Scope) -> Built {
+pub(super) fn built<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    merged: &Merged,
+    scope: &Scope,
+) -> Built {
     let settings = crate::settings(r, world);
     let mut chains = Chains {
         view: View { r, world, proxy, scope },
@@ -64,7 +70,9 @@ pub(super) fn built<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, merged
             continue;
         }
         for chain in &draft.chains {
-            out.routes.extend(chain.route.iter().filter(|name| !out.routes.contains(name)).cloned().collect::<Vec<_>>());
+            out.routes.extend(
+                chain.route.iter().filter(|name| !out.routes.contains(name)).cloned().collect::<Vec<_>>(),
+            );
             secrets.extend(chain.tls.iter().flat_map(tls::served));
         }
         let listener = message(draft, proxy, settings, &chains.filters);
@@ -93,7 +101,17 @@ fn drafts<L: Level>(chains: &mut Chains<'_, L>, merged: &Merged) -> Vec<Draft> {
         };
         let name = format!("{bind}_{port}");
         let own = chains.tcp(at, &name);
-        add(&mut out, Draft { name, bind: bind.clone(), extra: extra.clone(), port, transport: Transport::Tcp, chains: own });
+        add(
+            &mut out,
+            Draft {
+                name,
+                bind: bind.clone(),
+                extra: extra.clone(),
+                port,
+                transport: Transport::Tcp,
+                chains: own,
+            },
+        );
         if let Some(servers) = merged.quic.get(&at.port) {
             let name = format!("udp_{bind}_{port}");
             let own = chains.quic(servers, port, &name);
@@ -132,7 +150,8 @@ fn message(draft: Draft, proxy: &Proxy, settings: &Settings, filters: &Filters<'
         ..FilterChain::default()
     };
     let at = |host: &str| if tcp { address(host, draft.port) } else { datagrams(address(host, draft.port)) };
-    let limit = connection::settings(proxy, &settings.mesh).and_then(|s| s.listener_per_connection_buffer_limit_bytes);
+    let limit = connection::settings(proxy, &settings.mesh)
+        .and_then(|s| s.listener_per_connection_buffer_limit_bytes);
     let per_event = switches.max_connections_per_socket_event_loop;
     Listener {
         address: Some(at(&draft.bind)),
@@ -160,7 +179,9 @@ fn message(draft: Draft, proxy: &Proxy, settings: &Settings, filters: &Filters<'
 
 fn exact_balance() -> ConnectionBalanceConfig {
     let exact = connection_balance_config::ExactBalance::default();
-    ConnectionBalanceConfig { balance_type: Some(connection_balance_config::BalanceType::ExactBalance(exact)) }
+    ConnectionBalanceConfig {
+        balance_type: Some(connection_balance_config::BalanceType::ExactBalance(exact)),
+    }
 }
 
 fn datagrams(mut address: Address) -> Address {

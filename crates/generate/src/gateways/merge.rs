@@ -33,7 +33,12 @@ fn internal<'a>(row: &'a GatewayRow, name: &str) -> Option<&'a str> {
 }
 
 /// See [`super::merge`].
-pub(super) fn merged<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, targets: &[ServiceTarget]) -> Merged {
+pub(super) fn merged<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    targets: &[ServiceTarget],
+) -> Merged {
     let settings = crate::settings(r, world);
     let mut rows: Vec<&GatewayRow> = if settings.switches.pilot_scope_gateway_to_namespace {
         world.gateways.bucket::<GatewaysOf, L>(r, &proxy.namespace).map(|(_, row)| &**row).collect()
@@ -41,8 +46,10 @@ pub(super) fn merged<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, targe
         world.gateways.all(r).map(|(_, row)| &**row).collect()
     };
     rows.sort_by(|a, b| (a.created, &a.name, &a.namespace).cmp(&(b.created, &b.name, &b.namespace)));
-    let mut applied: Vec<Applied<'_>> = rows.into_iter().filter_map(|row| applies(row, proxy, targets)).collect();
-    let mut merging = Merging { proxy, quic: settings.switches.pilot_enable_quic_listeners, ..Merging::new(proxy) };
+    let mut applied: Vec<Applied<'_>> =
+        rows.into_iter().filter_map(|row| applies(row, proxy, targets)).collect();
+    let mut merging =
+        Merging { proxy, quic: settings.switches.pilot_enable_quic_listeners, ..Merging::new(proxy) };
     if settings.switches.pilot_enable_strict_gateway_merging {
         merging.only_managed(&mut applied);
     }
@@ -62,13 +69,15 @@ fn applies<'a>(row: &'a GatewayRow, proxy: &Proxy, targets: &'a [ServiceTarget])
     if let Some(services) = internal(row, "gateway-service") {
         let namespace = internal(row, "parent-namespace").unwrap_or(&row.namespace);
         let own = |t: &&ServiceTarget| {
-            *t.service.namespace == *namespace && services.split(',').any(|s| s == t.service.hostname.as_str())
+            *t.service.namespace == *namespace
+                && services.split(',').any(|s| s == t.service.hostname.as_str())
         };
         let targets: Vec<_> = targets.iter().filter(own).collect();
         return (!targets.is_empty()).then_some(Applied { row, by_labels: false, targets });
     }
     let selector = &row.gateway.selector;
-    let selected = selector.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|have| **have == **v));
+    let selected =
+        selector.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|have| **have == **v));
     selected.then(|| Applied { row, by_labels: true, targets: targets.iter().collect() })
 }
 
@@ -223,7 +232,7 @@ impl<'a> Merging<'a> {
         let protocol = spec.port.as_ref().map(|p| p.protocol.clone()).unwrap_or_default();
         let place = ServerPort { number: resolved, protocol, bind: spec.bind.clone() };
         let udp = |t: &&ServiceTarget| t.port.number == server.port && t.port.protocol == Protocol::Udp;
-        let quic = self.quic && server.ends_https() && gateway.targets.iter().any(|t| udp(&t));
+        let quic = self.quic && server.ends_https() && gateway.targets.iter().any(udp);
         if self.used.insert(resolved) {
             self.first(&place, &server);
         } else if let Some(current) = self.plain.get(&resolved).cloned() {
@@ -253,7 +262,8 @@ impl<'a> Merging<'a> {
         if server.is_http() {
             self.out.routes.insert(server.route.clone(), vec![server.clone()]);
         }
-        let servers = PortServers { port: place.clone(), servers: vec![server.clone()], route: server.route.clone() };
+        let servers =
+            PortServers { port: place.clone(), servers: vec![server.clone()], route: server.route.clone() };
         match self.at(place) {
             Some(have) => *have = servers,
             None => self.out.ports.push(servers),
@@ -261,7 +271,12 @@ impl<'a> Merging<'a> {
     }
 
     /// A server on a port where plain text is spoken: the same protocol joins, another address stands on its own.
-    fn beside_plain(&mut self, current: &ServerPort, place: &ServerPort, server: &Arc<Server>) -> Result<(), String> {
+    fn beside_plain(
+        &mut self,
+        current: &ServerPort,
+        place: &ServerPort,
+        server: &Arc<Server>,
+    ) -> Result<(), String> {
         if current.bind == place.bind {
             let theirs = Protocol::parse(&current.protocol);
             let merges = (server.protocol.is_http() || server.protocol == theirs) && theirs.is_http();
@@ -309,8 +324,8 @@ impl<'a> Merging<'a> {
         let Some(tls) = &spec.tls else { return };
         let namespace = internal(row, "parent-namespace").unwrap_or(&row.namespace);
         let account = internal(row, "service-account-name");
-        let own = *self.proxy.namespace == *namespace
-            && account.is_none_or(|a| *self.proxy.service_account == *a);
+        let own =
+            *self.proxy.namespace == *namespace && account.is_none_or(|a| *self.proxy.service_account == *a);
         let listeners = internal(row, "parents").is_some_and(|p| p.starts_with("ListenerSet/"));
         if !own || !(row.namespace == self.proxy.namespace || listeners) {
             return;

@@ -7,7 +7,9 @@ use config::host;
 use config::mesh::MeshConfig;
 use mesh::World;
 use mesh::routes::VirtualService;
-use proto::envoy::config::route::v3::{Route, RouteConfiguration, VirtualHost, virtual_host::TlsRequirementType};
+use proto::envoy::config::route::v3::{
+    Route, RouteConfiguration, VirtualHost, virtual_host::TlsRequirementType,
+};
 use proto::google::protobuf::Any;
 use tables::{Level, Reads};
 
@@ -18,7 +20,7 @@ use crate::proxy::Proxy;
 use crate::routes::domains::with_port;
 use crate::routes::http::{self, Context};
 use crate::routes::{BuiltRoute, headers, matches, session};
-use crate::scope::Scope;
+use crate::scope::{Named, Scope};
 
 /// Largest body of a direct response: what validation lets through.
 const MAX_DIRECT_RESPONSE: u32 = 1024 * 1024;
@@ -76,14 +78,14 @@ struct Table<'a, L: Level> {
     http3: bool,
     lists: Vec<Vec<Route>>,
     /// The list of a virtual service for a gateway.
-    known: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), usize>,
+    known: BTreeMap<(Arc<str>, Named), usize>,
     hosts: BTreeMap<String, Host>,
 }
 
 impl<L: Level> Table<'_, L> {
     fn server(&mut self, server: &Server) {
         for head in self.view.virtual_services(&server.gateway) {
-            let theirs: Vec<&str> = head.hosts.iter().map(|h| h.as_str()).collect();
+            let theirs: Vec<&str> = head.hosts.iter().map(config::Host::as_str).collect();
             let ours = host::in_namespace(&server.spec.hosts, &head.namespace);
             let both = host::intersection(&ours, &theirs);
             if both.is_empty() {
@@ -97,6 +99,7 @@ impl<L: Level> Table<'_, L> {
             }
         }
         if server.redirects() {
+            // as upstream, a host kept for a namespace keeps its prefix here: it then answers for nobody
             for name in &server.spec.hosts {
                 self.entry(name.to_lowercase(), server.port).require_tls = true;
             }
@@ -105,7 +108,7 @@ impl<L: Level> Table<'_, L> {
 
     /// The routes of a virtual service for the server's gateway, built for the first server that asks.
     fn list(&mut self, server: &Server, routes: &VirtualService) -> Option<usize> {
-        let key = (server.gateway.clone(), routes.namespace.clone(), routes.name.clone());
+        let key = (server.gateway.clone(), (routes.namespace.clone(), routes.name.clone()));
         if let Some(have) = self.known.get(&key) {
             return Some(*have);
         }
@@ -136,7 +139,11 @@ impl<L: Level> Table<'_, L> {
     }
 
     fn entry(&mut self, name: String, port: u32) -> &mut Host {
-        self.hosts.entry(name.clone()).or_insert_with(|| Host { port, domains: vec![name], ..Host::default() })
+        self.hosts.entry(name.clone()).or_insert_with(|| Host {
+            port,
+            domains: vec![name],
+            ..Host::default()
+        })
     }
 
     fn host(&mut self, server: &Server, routes: &VirtualService, name: &str, list: usize) {
@@ -170,9 +177,14 @@ impl<L: Level> Table<'_, L> {
             name: with_port(&name, host.port),
             domains: host.domains,
             routes: catch_alls_last(host.lists.iter().flat_map(|at| self.lists[*at].iter().cloned())),
-            typed_per_filter_config: host.session.into_iter().map(|s| (session::FILTER.to_owned(), s)).collect(),
+            typed_per_filter_config: host
+                .session
+                .into_iter()
+                .map(|s| (session::FILTER.to_owned(), s))
+                .collect(),
             include_request_attempt_count: attempts,
-            require_tls: if host.require_tls { TlsRequirementType::All } else { TlsRequirementType::None }.into(),
+            require_tls: if host.require_tls { TlsRequirementType::All } else { TlsRequirementType::None }
+                .into(),
             ..VirtualHost::default()
         };
         let mut out: Vec<VirtualHost> = hosts.into_iter().map(one).collect();

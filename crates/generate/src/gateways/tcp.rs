@@ -1,8 +1,9 @@
 //! Network filters of gateway servers without HTTP: TCP proxies to the destinations of virtual services
 //! (as pilot/pkg/networking/core/networkfilter.go: `buildOutboundNetworkFilters`).
 
-use config::networking::{Destination, DestinationRule, HashKey, LbPolicy, LoadBalancerSettings, RouteDestination};
-use config::protocol::Protocol;
+use config::networking::{
+    Destination, DestinationRule, HashKey, LbPolicy, LoadBalancerSettings, RouteDestination,
+};
 use mesh::rules::Rule;
 use mesh::services::{Port, Service};
 use mesh::settings::Settings;
@@ -48,7 +49,8 @@ pub(super) fn filters<L: Level>(
         let none = Destination::default();
         let subset = &only.destination.as_ref().unwrap_or(&none).subset;
         let settings = crate::settings(view.r, view.world);
-        let stat_prefix = service.and_then(|s| stat_prefix(settings, s, subset, &port)).unwrap_or_else(|| name.clone());
+        let stat_prefix =
+            service.and_then(|s| stat_prefix(settings, s, subset, &port)).unwrap_or_else(|| name.clone());
         let mut tcp = Tcp { stat_prefix, ..Tcp::to(name) };
         apply(&mut tcp, rule, subset);
         tunnel(&mut tcp, rule, subset);
@@ -99,7 +101,7 @@ pub(super) fn sni_filters(
 /// The port of a server in the form of a service's.
 fn port(server: &Server) -> Port {
     let name = server.spec.port.as_ref().map_or("", |p| &p.name);
-    Port { name: name.into(), number: server.port, protocol: Protocol::parse(&server.spec.port.as_ref().map_or("", |p| &p.protocol)) }
+    Port { name: name.into(), number: server.port, protocol: server.protocol }
 }
 
 /// `outboundClusterStatName` filled in, if the mesh has one.
@@ -118,7 +120,8 @@ fn apply(tcp: &mut Tcp<'_>, rule: Option<&DestinationRule>, subset: &str) {
     tcp.idle_timeout = pool.and_then(|p| p.idle_timeout).map(duration);
     tcp.max_duration = pool.and_then(|p| p.max_connection_duration).map(duration);
     let own = rule.subsets.iter().find(|s| s.name == subset).and_then(|s| s.traffic_policy.as_ref());
-    let balancer = own.and_then(|p| p.load_balancer.as_ref()).or_else(|| whole.and_then(|p| p.load_balancer.as_ref()));
+    let balancer =
+        own.and_then(|p| p.load_balancer.as_ref()).or_else(|| whole.and_then(|p| p.load_balancer.as_ref()));
     tcp.hash_source = balancer.is_some_and(hashes_source);
 }
 

@@ -9,8 +9,9 @@ use mesh::settings::Settings;
 use mesh::{Batch, Mesh};
 use prost::Message;
 use proto::envoy::config::core::v3::{Extension, Node};
-use proto::envoy::config::listener::v3::{FilterChain, Listener};
+use proto::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter::ConfigType};
 use proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost, route, route_action};
+use proto::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy::ClusterSpecifier};
 use proto::google::protobuf::{Struct, Value, value::Kind};
 
 use crate::{Edition, Generator, Proxy, TypeName};
@@ -66,7 +67,11 @@ impl Case {
         assert!(problems.is_empty(), "{problems:?}");
         let mut mesh = Mesh::new(Settings { switches: Arc::new(switches), ..Settings::default() });
         mesh.commit(batch);
-        Self { mesh, class: Arc::new(Proxy::from_node(&node(stock)).unwrap()), generator: Generator::new(true) }
+        Self {
+            mesh,
+            class: Arc::new(Proxy::from_node(&node(stock)).unwrap()),
+            generator: Generator::new(true),
+        }
     }
 
     fn edition(&self, of: TypeName) -> Arc<Edition> {
@@ -119,8 +124,37 @@ impl Case {
 fn line(chain: &FilterChain) -> String {
     let names = chain.filter_chain_match.as_ref().map(|m| m.server_names.join(" ")).unwrap_or_default();
     let tls = if chain.transport_socket.is_some() { "tls " } else { "" };
-    let filters: Vec<_> = chain.filters.iter().map(|f| f.name.rsplit('.').next().unwrap_or_default()).collect();
+    let filters: Vec<String> = chain.filters.iter().map(filter).collect();
     format!("[{names}] {tls}{}", filters.join(" "))
+}
+
+/// Short name of a filter, with its cluster if it is a TCP proxy.
+fn filter(filter: &Filter) -> String {
+    let name = filter.name.rsplit('.').next().unwrap_or_default();
+    match &filter.config_type {
+        Some(ConfigType::TypedConfig(any)) if name == "tcp_proxy" => {
+            match TcpProxy::decode(any.value.clone()).unwrap().cluster_specifier {
+                Some(ClusterSpecifier::Cluster(cluster)) => format!("-> {cluster}"),
+                other => format!("{other:?}"),
+            }
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// Replaces the sources of secrets by a word.
+fn shorten(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            if let Some(source) = fields.get_mut("sds_config") {
+                let ads = source.get("ads").is_some();
+                *source = if ads { "control plane" } else { "agent" }.into();
+            }
+            fields.values_mut().for_each(shorten);
+        }
+        serde_json::Value::Array(all) => all.iter_mut().for_each(shorten),
+        _ => {}
+    }
 }
 
 fn actions(host: &VirtualHost) -> String {
@@ -163,12 +197,14 @@ fn https(name: &str, host: &str, tls: &str) -> String {
     format!("{{hosts: [{host}], port: {{number: 443, name: {name}, protocol: HTTPS}}, tls: {{{tls}}}}}")
 }
 
-/// The TLS context of the only chain, as JSON.
+/// The common TLS context of the only chain, as JSON.
 fn tls_of(tls: &str) -> String {
     let case = Case::new(&gateway("gw", 1, &https("a", "a.test", tls)));
     let chain = case.listeners().remove(0).filter_chains.remove(0);
     let socket = proto::reflect::any_to_json(&proto::any(&chain.transport_socket.unwrap()));
-    serde_json::to_string_pretty(&socket["typed_config"]).unwrap() + "\n"
+    let mut context = socket["typed_config"]["common_tls_context"].clone();
+    shorten(&mut context);
+    serde_json::to_string_pretty(&context).unwrap() + "\n"
 }
 
 fn check(got: &str, expect: &Expect) {
@@ -177,145 +213,171 @@ fn check(got: &str, expect: &Expect) {
 
 #[test]
 fn ports_are_those_of_the_gateways_own_service() {
-    let case = Case::new(&(gateway("gw", 1, &format!("{HTTP}, {}", https("a", "a.test", "mode: SIMPLE, credentialName: c"))) + &routes("v", 2, "a.test")));
-    check(&case.chains(), &expect![[r#"
+    let case = Case::new(
+        &(gateway("gw", 1, &format!("{HTTP}, {}", https("a", "a.test", "mode: SIMPLE, credentialName: c")))
+            + &routes("v", 2, "a.test")),
+    );
+    check(
+        &case.chains(),
+        &expect![[r#"
         0.0.0.0_8080
           [] http_connection_manager
         0.0.0.0_8443
           [a.test] tls http_connection_manager
-    "#]]);
-    check(&case.routes(), &expect![[r#"
+    "#]],
+    );
+    check(
+        &case.routes(),
+        &expect![[r#"
         http.8080
           a.test -> outbound|80||web.default.svc.cluster.local
         https.443.a.gw.istio-system
           a.test -> outbound|80||web.default.svc.cluster.local
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_tcp_server_on_an_http_port_is_rejected_and_the_rest_goes_on() {
     let tcp = "{hosts: ['*'], port: {number: 80, name: tcp, protocol: TCP}}";
     let case = Case::new(&(gateway("gw", 1, HTTP) + &gateway("late", 2, tcp) + &routes("v", 2, "a.test")));
-    check(&(case.chains() + &case.rejected().join("\n")), &expect![[r#"
+    check(
+        &(case.chains() + &case.rejected().join("\n")),
+        &expect![[r#"
         0.0.0.0_8080
           [] http_connection_manager
-        Gateway istio-system/late, server port 80: the port already speaks HTTP, not TCP"#]]);
+        Gateway istio-system/late, server port 80: the port already speaks HTTP, not TCP"#]],
+    );
 }
 
 #[test]
 fn the_older_of_two_tls_servers_keeps_a_host() {
     let server = |name: &str| https(name, "a.test", "mode: SIMPLE, credentialName: c");
     let case = Case::new(&(gateway("gw", 1, &server("a")) + &gateway("late", 2, &server("b"))));
-    check(&(case.chains() + &case.rejected().join("\n")), &expect![[r#"
+    check(
+        &(case.chains() + &case.rejected().join("\n")),
+        &expect![[r#"
         0.0.0.0_8443
           [a.test] tls http_connection_manager
-        Gateway istio-system/late, server port 443: another server has the hosts a.test"#]]);
+        Gateway istio-system/late, server port 443: another server has the hosts a.test"#]],
+    );
 }
 
 #[test]
 fn servers_at_different_addresses_do_not_conflict() {
     let tcp = "{hosts: ['*'], bind: 10.0.0.9, port: {number: 80, name: tcp, protocol: HTTP}}";
     let case = Case::new(&(gateway("gw", 1, HTTP) + &gateway("late", 2, tcp)));
-    check(&case.chains(), &expect![[r#"
+    check(
+        &case.chains(),
+        &expect![[r#"
         0.0.0.0_8080
           [] http_connection_manager
         10.0.0.9_8080
           [] http_connection_manager
-    "#]]);
-    check(&case.routes(), &expect![[r#"
+    "#]],
+    );
+    check(
+        &case.routes(),
+        &expect![[r#"
         http.8080
           * 
         http.8080.10.0.0.9
           * 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn hosts_of_one_virtual_service_share_a_virtual_host_unless_switched_off() {
     let yaml = gateway("gw", 1, HTTP) + &routes("v", 2, "b.test, long.a.test");
-    check(&Case::new(&yaml).routes(), &expect![[r#"
+    check(
+        &Case::new(&yaml).routes(),
+        &expect![[r#"
         http.8080
           long.a.test b.test -> outbound|80||web.default.svc.cluster.local
-    "#]]);
+    "#]],
+    );
     let case = Case::with(&yaml, &[("PILOT_ENABLE_ROUTE_COLLAPSE_OPTIMIZATION", "false")], false);
-    check(&case.routes(), &expect![[r#"
+    check(
+        &case.routes(),
+        &expect![[r#"
         http.8080
           b.test -> outbound|80||web.default.svc.cluster.local
           long.a.test -> outbound|80||web.default.svc.cluster.local
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_redirecting_server_redirects_hosts_without_routes_too() {
     let server = "{hosts: ['default/a.test', b.test], port: {number: 80, name: http, protocol: HTTP}, tls: {httpsRedirect: true}}";
     let case = Case::new(&(gateway("gw", 1, server) + &routes("v", 2, "a.test")));
-    check(&case.routes(), &expect![[r#"
+    check(
+        &case.routes(),
+        &expect![[r#"
         http.8080
           a.test -> outbound|80||web.default.svc.cluster.local, requires TLS
           default/a.test b.test requires TLS
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_virtual_service_of_another_namespace_does_not_get_a_host_kept_for_one() {
     let server = "{hosts: ['other/a.test'], port: {number: 80, name: http, protocol: HTTP}}";
     let case = Case::new(&(gateway("gw", 1, server) + &routes("v", 2, "a.test")));
-    check(&case.routes(), &expect![[r#"
+    check(
+        &case.routes(),
+        &expect![[r#"
         http.8080
           * 
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn mutual_tls_pins_the_client_and_asks_the_control_plane_for_secrets() {
     let tls = "mode: MUTUAL, credentialName: c, subjectAltNames: [x.test], verifyCertificateHash: [h], \
                minProtocolVersion: TLSV1_3, cipherSuites: [AES128-SHA, NONSENSE, AES128-SHA]";
-    check(&tls_of(tls), &expect![[r#"
-        {
-          "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-          "common_tls_context": {
-            "tls_params": {
-              "tls_minimum_protocol_version": "TLSv1_3",
-              "cipher_suites": [
-                "AES128-SHA"
-              ]
-            },
-            "alpn_protocols": [
-              "h2",
-              "http/1.1"
-            ],
-            "tls_certificate_sds_secret_configs": [
-              {
-                "name": "kubernetes://c",
-                "sds_config": {
-                  "ads": {},
-                  "resource_api_version": "V3"
-                }
-              }
-            ],
-            "combined_validation_context": {
-              "default_validation_context": {
-                "verify_certificate_hash": [
-                  "h"
-                ],
-                "match_subject_alt_names": [
-                  {
-                    "exact": "x.test"
-                  }
+    check(
+        &tls_of(tls),
+        &expect![[r#"
+            {
+              "tls_params": {
+                "tls_minimum_protocol_version": "TLSv1_3",
+                "cipher_suites": [
+                  "AES128-SHA"
                 ]
               },
-              "validation_context_sds_secret_config": {
-                "name": "kubernetes://c-cacert",
-                "sds_config": {
-                  "ads": {},
-                  "resource_api_version": "V3"
+              "alpn_protocols": [
+                "h2",
+                "http/1.1"
+              ],
+              "tls_certificate_sds_secret_configs": [
+                {
+                  "name": "kubernetes://c",
+                  "sds_config": "control plane"
+                }
+              ],
+              "combined_validation_context": {
+                "default_validation_context": {
+                  "verify_certificate_hash": [
+                    "h"
+                  ],
+                  "match_subject_alt_names": [
+                    {
+                      "exact": "x.test"
+                    }
+                  ]
+                },
+                "validation_context_sds_secret_config": {
+                  "name": "kubernetes://c-cacert",
+                  "sds_config": "control plane"
                 }
               }
             }
-          },
-          "require_client_certificate": true
-        }
-    "#]]);
+        "#]],
+    );
     let case = Case::new(&gateway("gw", 1, &https("a", "a.test", tls)));
     let secret = "{apiVersion: v1, kind: Secret, metadata: {name: c, namespace: NS}, stringData: {tls.crt: C, tls.key: K, ca.crt: A}}";
     assert!(case.names(TypeName::Secret).is_empty(), "there is no such secret");
@@ -336,122 +398,62 @@ fn a_secret_of_another_namespace_is_not_served_even_when_it_is_named() {
 #[test]
 fn file_certificates_come_from_the_agent() {
     let tls = "mode: MUTUAL, serverCertificate: /c.pem, privateKey: /k.pem, caCertificates: /ca.pem, caCrl: /crl.pem";
-    check(&tls_of(tls), &expect![[r#"
-        {
-          "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-          "common_tls_context": {
-            "alpn_protocols": [
-              "h2",
-              "http/1.1"
-            ],
-            "tls_certificate_sds_secret_configs": [
-              {
-                "name": "file-cert:/c.pem~/k.pem",
-                "sds_config": {
-                  "api_config_source": {
-                    "api_type": "GRPC",
-                    "grpc_services": [
-                      {
-                        "envoy_grpc": {
-                          "cluster_name": "sds-grpc"
-                        }
-                      }
-                    ],
-                    "set_node_on_first_message_only": true,
-                    "transport_api_version": "V3"
-                  },
-                  "resource_api_version": "V3"
+    check(
+        &tls_of(tls),
+        &expect![[r#"
+            {
+              "alpn_protocols": [
+                "h2",
+                "http/1.1"
+              ],
+              "tls_certificate_sds_secret_configs": [
+                {
+                  "name": "file-cert:/c.pem~/k.pem",
+                  "sds_config": "agent"
                 }
-              }
-            ],
-            "combined_validation_context": {
-              "default_validation_context": {
-                "crl": {
-                  "filename": "/crl.pem"
-                }
-              },
-              "validation_context_sds_secret_config": {
-                "name": "file-root:/ca.pem",
-                "sds_config": {
-                  "api_config_source": {
-                    "api_type": "GRPC",
-                    "grpc_services": [
-                      {
-                        "envoy_grpc": {
-                          "cluster_name": "sds-grpc"
-                        }
-                      }
-                    ],
-                    "set_node_on_first_message_only": true,
-                    "transport_api_version": "V3"
-                  },
-                  "resource_api_version": "V3"
+              ],
+              "combined_validation_context": {
+                "default_validation_context": {
+                  "crl": {
+                    "filename": "/crl.pem"
+                  }
+                },
+                "validation_context_sds_secret_config": {
+                  "name": "file-root:/ca.pem",
+                  "sds_config": "agent"
                 }
               }
             }
-          },
-          "require_client_certificate": true
-        }
-    "#]]);
+        "#]],
+    );
 }
 
 #[test]
 fn mesh_tls_does_not_take_the_parameters_of_users() {
-    check(&tls_of("mode: ISTIO_MUTUAL, minProtocolVersion: TLSV1_3"), &expect![[r#"
-        {
-          "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-          "common_tls_context": {
-            "alpn_protocols": [
-              "h2",
-              "http/1.1"
-            ],
-            "tls_certificate_sds_secret_configs": [
-              {
-                "name": "default",
-                "sds_config": {
-                  "api_config_source": {
-                    "api_type": "GRPC",
-                    "grpc_services": [
-                      {
-                        "envoy_grpc": {
-                          "cluster_name": "sds-grpc"
-                        }
-                      }
-                    ],
-                    "set_node_on_first_message_only": true,
-                    "transport_api_version": "V3"
-                  },
-                  "initial_fetch_timeout": "0s",
-                  "resource_api_version": "V3"
+    check(
+        &tls_of("mode: ISTIO_MUTUAL, minProtocolVersion: TLSV1_3"),
+        &expect![[r#"
+            {
+              "alpn_protocols": [
+                "h2",
+                "http/1.1"
+              ],
+              "tls_certificate_sds_secret_configs": [
+                {
+                  "name": "default",
+                  "sds_config": "agent"
                 }
-              }
-            ],
-            "combined_validation_context": {
-              "default_validation_context": {},
-              "validation_context_sds_secret_config": {
-                "name": "ROOTCA",
-                "sds_config": {
-                  "api_config_source": {
-                    "api_type": "GRPC",
-                    "grpc_services": [
-                      {
-                        "envoy_grpc": {
-                          "cluster_name": "sds-grpc"
-                        }
-                      }
-                    ],
-                    "set_node_on_first_message_only": true,
-                    "transport_api_version": "V3"
-                  },
-                  "initial_fetch_timeout": "0s",
-                  "resource_api_version": "V3"
+              ],
+              "combined_validation_context": {
+                "default_validation_context": {},
+                "validation_context_sds_secret_config": {
+                  "name": "ROOTCA",
+                  "sds_config": "agent"
                 }
               }
             }
-          },
-          "require_client_certificate": true
-        }
-    "#]]);
+        "#]],
+    );
 }
 
 #[test]
@@ -464,26 +466,35 @@ fn passing_tls_goes_by_name_and_the_older_route_keeps_a_name() {
              web.default.svc.cluster.local, port: {{number: {port}}}}}}}]}}]}}}}\n---\n"
         )
     };
-    let yaml = gateway("gw", 1, &https("p", "a.test", "mode: PASSTHROUGH")) + &route("old", 2, 9000) + &route("new", 3, 80);
-    check(&Case::new(&yaml).chains(), &expect![[r#"
-        0.0.0.0_8443
-          [a.test] tcp_proxy
-    "#]]);
+    let yaml = gateway("gw", 1, &https("p", "a.test", "mode: PASSTHROUGH"))
+        + &route("old", 2, 9000)
+        + &route("new", 3, 80);
+    check(
+        &Case::new(&yaml).chains(),
+        &expect![[r#"
+            0.0.0.0_8443
+              [a.test] -> outbound|9000||web.default.svc.cluster.local
+        "#]],
+    );
 }
 
 #[test]
 fn auto_passthrough_has_a_chain_and_a_cluster_for_each_service_its_hosts_cover() {
     let server = "{hosts: ['*.default.svc.cluster.local'], port: {number: 443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}}";
     let case = Case::new(&gateway("gw", 1, server));
-    let clusters: Vec<String> = case.names(TypeName::Cluster).into_iter().filter(|n| n.starts_with("outbound_.")).collect();
-    check(&(case.chains() + &clusters.join("\n")), &expect![[r#"
-        0.0.0.0_8443
-          [outbound_.80_._.web.default.svc.cluster.local] tcp_proxy
-          [outbound_.9000_._.web.default.svc.cluster.local] tcp_proxy
-        outbound_.80_._.ingress.istio-system.svc.cluster.local
-        outbound_.443_._.ingress.istio-system.svc.cluster.local
-        outbound_.80_._.web.default.svc.cluster.local
-        outbound_.9000_._.web.default.svc.cluster.local"#]]);
+    let clusters: Vec<String> =
+        case.names(TypeName::Cluster).into_iter().filter(|n| n.starts_with("outbound_.")).collect();
+    check(
+        &(case.chains() + &clusters.join("\n")),
+        &expect![[r#"
+            0.0.0.0_8443
+              [outbound_.80_._.web.default.svc.cluster.local] -> outbound_.80_._.web.default.svc.cluster.local
+              [outbound_.9000_._.web.default.svc.cluster.local] -> outbound_.9000_._.web.default.svc.cluster.local
+            outbound_.80_._.ingress.istio-system.svc.cluster.local
+            outbound_.443_._.ingress.istio-system.svc.cluster.local
+            outbound_.80_._.web.default.svc.cluster.local
+            outbound_.9000_._.web.default.svc.cluster.local"#]],
+    );
 }
 
 #[test]
@@ -504,7 +515,8 @@ fn a_stock_gateway_gets_nothing_that_stock_envoy_cannot_load() {
     let foreign = |stock: bool| {
         let case = Case::with(&yaml, &[], stock);
         let all = case.listeners();
-        let shown = all.iter().map(|l| proto::reflect::any_to_json(&proto::any(l)).to_string()).collect::<String>();
+        let shown =
+            all.iter().map(|l| proto::reflect::any_to_json(&proto::any(l)).to_string()).collect::<String>();
         ["istio.stats", "istio.alpn", "istio.metadata_exchange", "istio-peer-exchange", "peer_metadata"]
             .into_iter()
             .filter(|word| shown.contains(word))

@@ -70,7 +70,12 @@ impl<'a> Terms<'a> {
     }
 
     /// Those of a gateway.
-    pub(super) fn of<L: Level>(r: &Reads<L>, world: &World, proxy: &'a Proxy, settings: &'a Settings) -> Self {
+    pub(super) fn of<L: Level>(
+        r: &Reads<L>,
+        world: &World,
+        proxy: &'a Proxy,
+        settings: &'a Settings,
+    ) -> Self {
         let named = settings.mesh.extension_providers.iter().find_map(|p| match &p.provider {
             Some(ExtensionProviderProvider::Sds(sds)) => Some(sds),
             _ => None,
@@ -83,7 +88,9 @@ impl<'a> Terms<'a> {
     fn credential(&self, name: &str) -> Option<SdsSecretConfig> {
         let socket = self.proxy.meta("credential") == Some("true");
         match (&self.provider, name.strip_prefix("sds://")) {
-            (Some((host, cluster)), Some(rest)) if !socket => Some(secrets::from_provider(rest, host, cluster)),
+            (Some((host, cluster)), Some(rest)) if !socket => {
+                Some(secrets::from_provider(rest, host, cluster))
+            }
             _ => secrets::from_credential(name, socket),
         }
     }
@@ -167,7 +174,13 @@ fn file_secret(name: &str, fallback: &str, custom: bool) -> Option<SdsSecretConf
 }
 
 /// As pilot/pkg/security/model/authentication.go: `ApplyToCommonTLSContext`.
-fn from_files(common: &mut CommonTlsContext, tls: &ServerTlsSettings, proxy: &Proxy, files: &Files<'_>, validated: bool) {
+fn from_files(
+    common: &mut CommonTlsContext,
+    tls: &ServerTlsSettings,
+    proxy: &Proxy,
+    files: &Files<'_>,
+    validated: bool,
+) {
     let custom = proxy.meta("file-credential") == Some("true");
     let pair = |(chain, key): &(&str, &str)| {
         file_secret(&secrets::file_certificate(chain, key), secrets::DEFAULT, custom)
@@ -218,7 +231,10 @@ fn from_credentials(common: &mut CommonTlsContext, tls: &ServerTlsSettings, term
 
 #[expect(deprecated, reason = "upstream still writes match_subject_alt_names, and peers' tools look for it")]
 fn validation(names: &[String]) -> CertificateValidationContext {
-    CertificateValidationContext { match_subject_alt_names: exact_matches(names), ..CertificateValidationContext::default() }
+    CertificateValidationContext {
+        match_subject_alt_names: exact_matches(names),
+        ..CertificateValidationContext::default()
+    }
 }
 
 fn skip_verify(validation: &mut CertificateValidationContext, tls: &ServerTlsSettings) {
@@ -330,7 +346,10 @@ pub(crate) fn socket(context: DownstreamTlsContext, transport: Transport) -> Tra
             }),
         ),
     };
-    TransportSocket { name: name.into(), config_type: Some(transport_socket::ConfigType::TypedConfig(packed)) }
+    TransportSocket {
+        name: name.into(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(packed)),
+    }
 }
 
 /// Names of the secrets that the control plane serves for a context.

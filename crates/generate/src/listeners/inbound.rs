@@ -140,7 +140,11 @@ fn wildcards(proxy: &Proxy) -> Vec<String> {
 fn own_addresses(proxy: &Proxy) -> Vec<String> {
     let global = |ip: &&IpAddr| match ip {
         IpAddr::V4(v4) => {
-            !(v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.is_unspecified() || v4.is_broadcast())
+            !(v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_unspecified()
+                || v4.is_broadcast())
         }
         IpAddr::V6(v6) => {
             !(v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified())
@@ -208,7 +212,11 @@ impl Context<'_> {
     }
 
     /// A listener that a Sidecar declares.
-    fn ingress<'s>(&self, sidecar: Option<&'s Named>, listener: &'s IstioIngressListener) -> Option<Served<'s>> {
+    fn ingress<'s>(
+        &self,
+        sidecar: Option<&'s Named>,
+        listener: &'s IstioIngressListener,
+    ) -> Option<Served<'s>> {
         let said = listener.port.as_ref()?;
         let port = Port {
             name: said.name.as_str().into(),
@@ -230,7 +238,11 @@ impl Context<'_> {
             cluster: format!("inbound|{}||", port.number),
             target: port.number,
             protocol,
-            bind: if listener.bind.is_empty() { own_addresses(self.proxy) } else { vec![listener.bind.clone()] },
+            bind: if listener.bind.is_empty() {
+                own_addresses(self.proxy)
+            } else {
+                vec![listener.bind.clone()]
+            },
             bound,
             tls,
             host: sidecar.map(|(namespace, name)| format!("{name}.{namespace}")).unwrap_or_default(),
@@ -256,17 +268,32 @@ impl Context<'_> {
     /// Ports of the proxy itself (as `conflictWithReservedListener`).
     fn is_reserved(&self, port: u32, captured: bool) -> bool {
         let own = |name: &str| self.proxy.meta(name).and_then(|p| p.parse().ok()).filter(|p: &u32| *p != 0);
-        let keys = ["ENVOY_STATUS_PORT", "ENVOY_PROMETHEUS_PORT", "ENVOY_SECURE_METRICS_PORT", "ENVOY_SECURE_MERGED_METRICS_PORT"];
+        let keys = [
+            "ENVOY_STATUS_PORT",
+            "ENVOY_PROMETHEUS_PORT",
+            "ENVOY_SECURE_METRICS_PORT",
+            "ENVOY_SECURE_MERGED_METRICS_PORT",
+        ];
         let mesh = &self.settings.mesh;
         keys.into_iter().any(|key| own(key) == Some(port))
             || (captured
-                && [mesh.proxy_listen_port, mesh.proxy_inbound_listen_port].iter().any(|p| u32::try_from(*p) == Ok(port)))
+                && [mesh.proxy_listen_port, mesh.proxy_inbound_listen_port]
+                    .iter()
+                    .any(|p| u32::try_from(*p) == Ok(port)))
     }
 
     /// As `buildInboundListener`.
-    fn listener(&self, name: &str, bind: &[String], port: u32, bound: bool, chains: Vec<FilterChain>) -> Listener {
+    fn listener(
+        &self,
+        name: &str,
+        bind: &[String],
+        port: u32,
+        bound: bool,
+        chains: Vec<FilterChain>,
+    ) -> Listener {
         let tproxy = self.proxy.interception == Interception::Tproxy;
-        let extra = if self.settings.switches.istio_dual_stack { bind.get(1..).unwrap_or_default() } else { &[] };
+        let extra =
+            if self.settings.switches.istio_dual_stack { bind.get(1..).unwrap_or_default() } else { &[] };
         let balance = || ConnectionBalanceConfig {
             balance_type: Some(connection_balance_config::BalanceType::ExactBalance(
                 connection_balance_config::ExactBalance::default(),
@@ -277,7 +304,10 @@ impl Context<'_> {
             address: bind.first().map(|b| address(b, port)),
             additional_addresses: extra
                 .iter()
-                .map(|b| AdditionalAddress { address: Some(address(b, port)), ..AdditionalAddress::default() })
+                .map(|b| AdditionalAddress {
+                    address: Some(address(b, port)),
+                    ..AdditionalAddress::default()
+                })
                 .collect(),
             traffic_direction: TrafficDirection::Inbound.into(),
             continue_on_listener_filters_timeout: true,

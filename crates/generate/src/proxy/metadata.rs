@@ -56,13 +56,16 @@ pub(super) fn parse(node: &Node) -> Result<Proxy, String> {
     let get = |key: &str| text.get(key).cloned().unwrap_or_default();
     let flag = |key: &str| matches!(&*get(key), "true" | "1");
     let (name, id_namespace) = name.rsplit_once('.').unwrap_or((name, ""));
-    let namespace = Some(get("NAMESPACE")).filter(|n| !n.is_empty()).unwrap_or_else(|| Arc::from(id_namespace));
+    let namespace =
+        Some(get("NAMESPACE")).filter(|n| !n.is_empty()).unwrap_or_else(|| Arc::from(id_namespace));
     let ips = addresses(&get("INSTANCE_IPS"), address)
         .ok_or_else(|| format!("node id {:?}: {address:?} is not an IP address", node.id))?;
     let config = meta.fields.get("PROXY_CONFIG").and_then(proxy_config).map(Arc::new);
     let locality = locality(node, meta);
-    let cluster = Some(get("CLUSTER_ID")).filter(|c| !c.is_empty()).unwrap_or_else(|| Arc::from("Kubernetes"));
-    let place = Place { locality: &locality, cluster: &cluster, network: &get("NETWORK"), node: &get("NODE_NAME") };
+    let cluster =
+        Some(get("CLUSTER_ID")).filter(|c| !c.is_empty()).unwrap_or_else(|| Arc::from("Kubernetes"));
+    let place =
+        Place { locality: &locality, cluster: &cluster, network: &get("NETWORK"), node: &get("NODE_NAME") };
     let labels = place.add_to(labels(meta));
     Ok(Proxy {
         kind,
@@ -128,9 +131,7 @@ fn scalar(value: &Value) -> Option<String> {
         Kind::StringValue(s) => Some(s.clone()),
         Kind::BoolValue(b) => Some(b.to_string()),
         Kind::NumberValue(n) => Some(n.to_string()),
-        Kind::ListValue(l) => {
-            Some(l.values.iter().filter_map(scalar).collect::<Vec<_>>().join(","))
-        }
+        Kind::ListValue(l) => Some(l.values.iter().filter_map(scalar).collect::<Vec<_>>().join(",")),
         Kind::NullValue(_) | Kind::StructValue(_) => None,
     }
 }
@@ -173,7 +174,9 @@ fn locality(node: &Node, meta: &Struct) -> Locality {
     }
     let labels = labels(meta);
     let label = labels.get("topology.istio.io/locality").or_else(|| labels.get("istio-locality"));
-    label.map(|l| Locality::parse(&if l.contains('/') { l.to_string() } else { l.replace('.', "/") })).unwrap_or_default()
+    label
+        .map(|l| Locality::parse(&if l.contains('/') { l.to_string() } else { l.replace('.', "/") }))
+        .unwrap_or_default()
 }
 
 /// Where a proxy runs, which its labels repeat for failover by label
@@ -219,7 +222,8 @@ fn capabilities(node: &Node) -> Capabilities {
     Capabilities {
         stats: has("istio.stats") || has("envoy.filters.http.istio_stats"),
         alpn: has("istio.alpn") || has("envoy.filters.http.istio_alpn"),
-        metadata_exchange: has("envoy.filters.network.metadata_exchange") || has("istio.peer_metadata")
+        metadata_exchange: has("envoy.filters.network.metadata_exchange")
+            || has("istio.peer_metadata")
             || has("envoy.filters.http.peer_metadata"),
         virtual_hosts: false,
     }
@@ -228,7 +232,9 @@ fn capabilities(node: &Node) -> Capabilities {
 /// `PROXY_CONFIG` is proto JSON of a ProxyConfig that the agent has merged over the mesh's default.
 fn proxy_config(value: &Value) -> Option<config::mesh::ProxyConfig> {
     let text = to_value(value).to_string();
-    config::mesh::apply_proxy_config(&config::mesh::ProxyConfig::default(), "PROXY_CONFIG", &text).ok().map(|(c, _)| c)
+    config::mesh::apply_proxy_config(&config::mesh::ProxyConfig::default(), "PROXY_CONFIG", &text)
+        .ok()
+        .map(|(c, _)| c)
 }
 
 fn to_value(value: &Value) -> config::Value {

@@ -58,7 +58,7 @@ pub(crate) const ALL: [(&str, &str); 10] = [
 ];
 
 /// The Prometheus name of a metric of the API; a custom metric has its own.
-pub(crate) fn prometheus<'a>(name: &'a str) -> &'a str {
+pub(crate) fn prometheus(name: &str) -> &str {
     ALL.iter().find(|(api, _)| *api == name).map_or(name, |(_, prometheus)| *prometheus)
 }
 
@@ -82,7 +82,9 @@ fn metric_name(metric: IstioMetric) -> &'static str {
 fn matches(selector: Option<&MetricSelector>) -> (Vec<&str>, bool) {
     match selector.and_then(|s| s.metric_match.as_ref()) {
         Some(MetricMatch::CustomMetric(name)) => (vec![name.as_str()], false),
-        Some(MetricMatch::Metric(metric)) if *metric != IstioMetric::AllMetrics => (vec![metric_name(*metric)], false),
+        Some(MetricMatch::Metric(metric)) if *metric != IstioMetric::AllMetrics => {
+            (vec![metric_name(*metric)], false)
+        }
         Some(MetricMatch::Metric(_)) | None => (ALL.iter().map(|(api, _)| *api).collect(), true),
     }
 }

@@ -24,9 +24,9 @@ fn the_table_lists_proxies_in_order_with_what_they_subscribe_to() {
     let text = print(&[from_syncz(&syncz(), "istiod-1")], "", Format::Table, false, now());
     assert_eq!(
         text,
-        "NAME                   CLUSTER        ISTIOD       VERSION     SUBSCRIBED TYPES\n\
-         details-v1.shop        Kubernetes     istiod-1     1.32.0      1 (CDS)\n\
-         reviews-v1.default     Kubernetes     istiod-1     1.32.0      3 (CDS,LDS,RDS)\n"
+        "NAME                   CLUSTER        ISTIOD       VERSION     SUBSCRIBED TYPES     STATUS\n\
+         details-v1.shop        Kubernetes     istiod-1     1.32.0      1 (CDS)              SYNCED\n\
+         reviews-v1.default     Kubernetes     istiod-1     1.32.0      3 (CDS,LDS,RDS)      ERROR\n"
     );
 }
 

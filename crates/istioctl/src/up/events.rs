@@ -79,7 +79,12 @@ pub fn tell(events: &[Event]) -> Vec<String> {
                 lines.push(format!("{what} {}{from}", event.object));
             }
             "refused" => {
-                lines.push(format!("REFUSED {} {}: {}", place(event), event.object, one_line(&event.message)))
+                lines.push(format!(
+                    "REFUSED {} {}: {}",
+                    place(event),
+                    event.object,
+                    one_line(&event.message)
+                ));
             }
             "nack" => lines.push(format!(
                 "NACK by {} ({}): {}",

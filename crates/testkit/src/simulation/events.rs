@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use generate::{Class, TypeName};
+use generate::{Class, Generator, TypeName};
 use mesh::settings::Settings;
 use xds::server::PushBudget;
 use xds::{Request, Response, TypeUrl, Variant};
@@ -426,8 +426,9 @@ impl Simulation {
     fn verdict(&mut self) -> Result<(), String> {
         let settings = self.settings.clone();
         let world = judge::from_scratch(settings, &self.user.facts, &mut self.random);
+        let generator = Generator::new(false);
         for proxy in &self.proxies {
-            judge::compare(&world, proxy)?;
+            judge::compare(&generator, &world, proxy)?;
         }
         match self.links.values().find(|link| !link.session.all_answered()) {
             Some(link) => Err(format!("a response on the stream of proxy {} was never answered", link.proxy)),

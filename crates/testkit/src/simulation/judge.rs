@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use generate::{Class, TypeName};
+use generate::{Class, Generator, TypeName};
 use mesh::settings::Settings;
 use mesh::{Mesh, World};
 use xds::Resource;
@@ -32,7 +32,7 @@ impl Judge {
     fn at(&mut self, index: usize, class: &Class) -> Rc<BTreeMap<TypeName, Built>> {
         let world = &self.worlds[index];
         let built = self.built.entry((index, class.clone()));
-        built.or_insert_with(|| Rc::new(build(world, class))).clone()
+        built.or_insert_with(|| Rc::new(build(&Generator::new(false), world, class))).clone()
     }
 
     /// Whether some world of the run itself has it so: a route to a host that nobody declared.
@@ -46,8 +46,8 @@ impl Judge {
     }
 }
 
-fn build(world: &Arc<World>, class: &Class) -> BTreeMap<TypeName, Built> {
-    let output = Output::of_class(world, class);
+fn build(generator: &Generator, world: &Arc<World>, class: &Class) -> BTreeMap<TypeName, Built> {
+    let output = Output::with(generator, world, class);
     let of = |of| {
         let resources = output.resources(of).iter().map(plane::resource);
         (of, Rc::new(resources.map(|r| (r.name.clone(), r)).collect()))
@@ -67,8 +67,8 @@ pub(super) fn from_scratch(settings: Settings, facts: &Facts, random: &mut Rando
 }
 
 /// Compares what a proxy holds with what it would get if everything began now.
-pub(super) fn compare(world: &Arc<World>, proxy: &Proxy) -> Result<(), String> {
-    let built = build(world, &proxy.class);
+pub(super) fn compare(generator: &Generator, world: &Arc<World>, proxy: &Proxy) -> Result<(), String> {
+    let built = build(generator, world, &proxy.class);
     for (of, names) in &proxy.subscribed {
         let held = proxy.of(*of);
         let due = |name: &str| is_wildcard(*of) || names.contains(name);

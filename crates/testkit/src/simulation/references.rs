@@ -23,12 +23,12 @@ use proto::envoy::extensions::transport_sockets::tls::v3::{
 
 /// The names that a resource mentions and that the proxy gets over the same stream.
 #[derive(Debug, Default)]
-pub(super) struct References {
-    pub(super) clusters: BTreeSet<Box<str>>,
-    pub(super) routes: BTreeSet<Box<str>>,
-    pub(super) secrets: BTreeSet<Box<str>>,
+pub(crate) struct References {
+    pub(crate) clusters: BTreeSet<Box<str>>,
+    pub(crate) routes: BTreeSet<Box<str>>,
+    pub(crate) secrets: BTreeSet<Box<str>>,
     /// Clusters only: the name under which it asks for endpoints.
-    pub(super) endpoints: Option<Box<str>>,
+    pub(crate) endpoints: Option<Box<str>>,
 }
 
 thread_local! {
@@ -37,7 +37,7 @@ thread_local! {
 }
 
 /// What a resource mentions; an unreadable one is an error.
-pub(super) fn of(of: TypeName, resource: &xds::Resource) -> Result<Rc<References>, String> {
+pub(crate) fn of(of: TypeName, resource: &xds::Resource) -> Result<Rc<References>, String> {
     let key = (of, resource.version);
     if let Some(known) = KNOWN.with_borrow(|known| known.get(&key).cloned()) {
         return Ok(known);

@@ -48,7 +48,7 @@ pub(crate) struct Batch {
     pub(crate) removed: Vec<Arc<str>>,
     /// Sent even with nothing in it.
     pub(crate) must: bool,
-    /// State of the world: what is listed until its removal is due, so that it is not gone too early.
+    /// State of the world, of a removal that waits: what is listed until it is due, so that it is not gone too early.
     pub(crate) ghosts: Vec<Resource>,
 }
 

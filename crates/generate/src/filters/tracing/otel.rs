@@ -2,7 +2,9 @@
 
 use config::mesh::{DynatraceSampler, OpenTelemetryTracingProvider, Sampling, ServiceAttributeEnrichment};
 use mesh::World;
-use proto::envoy::config::core::v3::{HttpService, HttpUri, TypedExtensionConfig, http_uri::HttpUpstreamType};
+use proto::envoy::config::core::v3::{
+    HttpService, HttpUri, TypedExtensionConfig, http_uri::HttpUpstreamType,
+};
 use proto::envoy::config::trace::v3::OpenTelemetryConfig;
 use proto::envoy::extensions::tracers::opentelemetry::resource_detectors::v3::{
     DynatraceResourceDetectorConfig, EnvironmentResourceDetectorConfig,

@@ -71,14 +71,14 @@ fn ways(mode: MutualTls, spoken: Spoken, http10: bool) -> Vec<Way> {
     let plain: &'static [&'static str] = if http10 { &PLAIN_HTTP } else { &PLAIN_HTTP[1..] };
     match (spoken, mode) {
         (Spoken::Http, MutualTls::Strict) => vec![way(&[], true, true, true)],
-        (Spoken::Http, MutualTls::Permissive) => vec![way(&MUTUAL, true, true, true), way(&[], false, true, false)],
+        (Spoken::Http, MutualTls::Permissive) => {
+            vec![way(&MUTUAL, true, true, true), way(&[], false, true, false)]
+        }
         (Spoken::Http, _) => vec![way(&[], false, true, false)],
         (Spoken::Tcp, MutualTls::Strict) => vec![way(&[], true, false, true)],
-        (Spoken::Tcp, MutualTls::Permissive) => vec![
-            way(&MUTUAL, true, false, true),
-            way(&[], true, false, false),
-            way(&[], false, false, false),
-        ],
+        (Spoken::Tcp, MutualTls::Permissive) => {
+            vec![way(&MUTUAL, true, false, true), way(&[], true, false, false), way(&[], false, false, false)]
+        }
         (Spoken::Tcp, _) => vec![way(&[], false, false, false)],
         (Spoken::Sniffed, MutualTls::Strict) => {
             vec![way(&MUTUAL_HTTP, true, true, true), way(&[], true, false, true)]
@@ -120,7 +120,8 @@ impl Context<'_> {
         way: Way,
         transport_socket: Option<proto::envoy::config::core::v3::TransportSocket>,
     ) -> FilterChain {
-        let filters = if way.http { self.http(served, protocol, way) } else { self.tcp(served, protocol, way) };
+        let filters =
+            if way.http { self.http(served, protocol, way) } else { self.tcp(served, protocol, way) };
         FilterChain {
             filter_chain_match: Some(FilterChainMatch {
                 destination_port: (served.target > 0).then_some(()).and_then(|()| u32_value(served.target)),
@@ -152,7 +153,8 @@ impl Context<'_> {
         let mut tcp = Tcp::to(served.cluster.clone());
         let pattern = &self.settings.mesh.inbound_cluster_stat_name;
         if let Some(service) = served.service.filter(|_| !pattern.is_empty()) {
-            let name = crate::clusters::build::stat_name(pattern, service, "", &served.port, served.port.number);
+            let name =
+                crate::clusters::build::stat_name(pattern, service, "", &served.port, served.port.number);
             tcp.stat_prefix = name.trim_end_matches(';').to_owned();
         }
         tcp.protocol = protocol;

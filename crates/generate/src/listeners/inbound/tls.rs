@@ -43,7 +43,8 @@ pub(super) fn mutual(proxy: &Proxy, settings: &Settings, http: bool) -> Transpor
         alpn_protocols: exchange.into_iter().chain(["h2", "http/1.1"]).map(str::to_owned).collect(),
         tls_params: Some(TlsParameters {
             cipher_suites: ciphers,
-            tls_minimum_protocol_version: if newest { TlsProtocol::TlSv13 } else { TlsProtocol::TlSv12 }.into(),
+            tls_minimum_protocol_version: if newest { TlsProtocol::TlSv13 } else { TlsProtocol::TlSv12 }
+                .into(),
             tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
             ..TlsParameters::default()
         }),
@@ -53,7 +54,9 @@ pub(super) fn mutual(proxy: &Proxy, settings: &Settings, http: bool) -> Transpor
     let (certificate, key) = (file("TLS_SERVER_CERT_CHAIN"), file("TLS_SERVER_KEY"));
     let root = secrets::file_root(file("TLS_SERVER_ROOT_CERT"));
     common.tls_certificate_sds_secret_configs =
-        from_workload(proxy, &secrets::file_certificate(certificate, key), secrets::DEFAULT).into_iter().collect();
+        from_workload(proxy, &secrets::file_certificate(certificate, key), secrets::DEFAULT)
+            .into_iter()
+            .collect();
     common.validation_context_type = Some(validation(proxy, settings, &root));
     let context = DownstreamTlsContext {
         common_tls_context: Some(common),
@@ -68,7 +71,11 @@ pub(super) fn mutual(proxy: &Proxy, settings: &Settings, http: bool) -> Transpor
 
 /// A file of the workload where it has one, else the mesh's own secret.
 fn from_workload(proxy: &Proxy, file: &str, own: &str) -> Option<SdsSecretConfig> {
-    if file.is_empty() { secrets::from_agent(own) } else { secrets::from_files(file, proxy.flag("file-credential")) }
+    if file.is_empty() {
+        secrets::from_agent(own)
+    } else {
+        secrets::from_files(file, proxy.flag("file-credential"))
+    }
 }
 
 #[expect(deprecated, reason = "upstream still writes match_subject_alt_names, and peers' tools look for it")]

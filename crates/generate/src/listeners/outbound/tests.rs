@@ -222,3 +222,62 @@ fn routes_of_a_virtual_service_go_by_name_and_by_destination() {
     "#]],
     );
 }
+
+#[test]
+fn a_listener_of_a_sidecar_object_takes_none_but_its_own_services() {
+    let yaml = entry("older", 1, 5000, "TCP")
+        + &entry("chosen", 2, 5000, "TCP")
+        + &entry("web", 3, 80, "HTTP")
+        + "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: default, namespace: default}\nspec:\n  \
+           egress:\n  - {port: {number: 5000, protocol: TCP, name: one}, hosts: [./chosen.test]}\n  \
+           - {port: {number: 80, protocol: HTTP, name: two}, captureMode: NONE, hosts: [./web.test]}\n  \
+           - {port: {number: 0, protocol: HTTP, name: three}, bind: unix:///run/x, hosts: [./web.test]}\n  \
+           - {hosts: [./*]}\n";
+    check(
+        "10.0.0.1",
+        &yaml,
+        &expect![[r#"
+        0.0.0.0_80 http_inspector
+            http/1.1 h2c => routes 80
+            else => PassthroughCluster
+        0.0.0.0_5000
+            => outbound|5000||chosen.test
+        127.0.0.1_80
+            => routes 80
+        unix:///run/x_0
+            => routes unix:///run/x
+    "#]],
+    );
+}
+
+#[test]
+fn a_range_is_a_condition_on_the_listener_for_all_addresses() {
+    let ranged = entry("a", 1, 5000, "TCP")
+        .replace("resolution: NONE", "resolution: NONE, addresses: [10.2.0.0/16, 10.3.0.1]");
+    check(
+        "10.0.0.1",
+        &(ranged + &entry("b", 2, 5000, "TCP")),
+        &expect![[r#"
+        0.0.0.0_5000
+            10.2.0.0/16 => outbound|5000||a.test
+            else => outbound|5000||b.test
+        10.3.0.1_5000
+            => outbound|5000||a.test
+    "#]],
+    );
+}
+
+#[test]
+fn a_proxy_without_ipv4_listens_at_the_wildcard_of_ipv6() {
+    check(
+        "fd00::1",
+        &(entry("a", 1, 80, "HTTP") + &entry("b", 2, 5000, "TCP")),
+        &expect![[r#"
+        ::_80 http_inspector
+            http/1.1 h2c => routes 80
+            else => PassthroughCluster
+        ::_5000
+            => outbound|5000||b.test
+    "#]],
+    );
+}

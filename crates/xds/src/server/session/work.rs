@@ -1,5 +1,6 @@
 //! What to send next: rounds over the types in their order, each towards editions pinned at its beginning.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -140,7 +141,7 @@ impl Session {
         }
         let whole = watch.listed_whole(type_url, self.variant);
         let resources = match whole {
-            true => watch.whole(&batch),
+            true => watch.whole(&batch, &self.late, type_url),
             false => batch.resources().cloned().collect(),
         };
         let removed = match self.variant {
@@ -202,11 +203,16 @@ impl Watch {
         variant == Variant::Sotw && (type_url.always_listed_whole() || self.subscription.wildcard)
     }
 
-    /// Everything of the type that the client should now have.
-    fn whole(&self, batch: &Batch) -> Vec<Resource> {
-        let current = self.holding.base.resources().iter();
-        let covered = current.filter(|resource| self.subscription.covers(&resource.name));
-        covered.chain(&batch.loose).chain(&batch.ghosts).cloned().collect()
+    /// Everything of the type that the client should now have, and what is listed until its removal is due: that of
+    /// earlier rounds too, which a new one may have interrupted.
+    fn whole(&self, batch: &Batch, late: &VecDeque<(TypeUrl, Batch)>, type_url: &TypeUrl) -> Vec<Resource> {
+        let base = &self.holding.base;
+        let covered = base.resources().iter().filter(|resource| self.subscription.covers(&resource.name));
+        let late = late.iter().filter(|(of, _)| of == type_url).flat_map(|(_, batch)| &batch.ghosts);
+        let mut ghosts: Vec<&Resource> = late.filter(|ghost| base.get(&ghost.name).is_none()).collect();
+        ghosts.sort_by(|a, b| a.name.cmp(&b.name));
+        ghosts.dedup_by(|a, b| a.name == b.name);
+        covered.chain(&batch.loose).chain(ghosts).cloned().collect()
     }
 
     /// Queues a step's batches. Gives the removals that must wait for the end of the round.
@@ -227,11 +233,9 @@ impl Watch {
         }
         let mut late = None;
         if type_url.removed_last() && !gone.is_empty() && (variant == Variant::Delta || whole) {
-            if whole {
-                batch.ghosts = gone.iter().filter_map(|name| before.get(name).cloned()).collect();
-            }
+            let ghosts = gone.iter().filter(|_| whole).filter_map(|name| before.get(name).cloned()).collect();
             let removed = std::mem::take(&mut gone);
-            late = Some(Batch { removed, ..Batch::of(&batch.edition) });
+            late = Some(Batch { removed, ghosts, ..Batch::of(&batch.edition) });
         }
         batch.removed.append(&mut gone);
         if type_url.one_per_response() && !whole {
