@@ -12,5 +12,7 @@ pub(crate) fn run(rest: &[String]) -> Result<()> {
     let root = workspace::root()?;
     let target = Workspace::load(&root)?.target.join("release");
     finish(workspace::cargo(&root).args(["build", "--release", "-p", "pilot-discovery", "-p", "loadgen"]))?;
-    finish(Command::new(target.join("loadgen")).arg("--program").arg(target.join("pilot-discovery")).args(rest))
+    finish(
+        Command::new(target.join("loadgen")).arg("--program").arg(target.join("pilot-discovery")).args(rest),
+    )
 }

@@ -44,13 +44,21 @@ pub fn programs() -> &'static Path {
 #[derive(Debug)]
 pub struct Mesh {
     state: PathBuf,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl Mesh {
     /// A place for a mesh; nothing runs yet. `state` shall be an empty directory.
     #[must_use]
     pub fn in_directory(state: &Path) -> Self {
-        Self { state: state.to_owned() }
+        Self { state: state.to_owned(), variables: Vec::new() }
+    }
+
+    /// The same with an environment variable, which the mesh's processes inherit.
+    #[must_use]
+    pub fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
     }
 
     /// Runs istioctl in this mesh's place.
@@ -72,6 +80,7 @@ impl Mesh {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(programs().join("istioctl"));
         command.args(arguments).env("XDG_STATE_HOME", &self.state).env_remove("XDG_RUNTIME_DIR");
+        command.envs(self.variables.iter().copied());
         command
     }
 

@@ -71,6 +71,13 @@ impl BuiltRoute {
     }
 }
 
+/// Whether the virtual hosts of a route configuration travel as resources of their own to this proxy: those of shared
+/// listeners, for Envoys that can take them. One service's own route has one virtual host and stays whole.
+#[must_use]
+pub fn travels_apart(proxy: &Proxy, name: &str) -> bool {
+    sidecar::travels_apart(proxy, name)
+}
+
 /// The parts of a sidecar's route configuration, in order of precedence.
 pub fn parts<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope, name: &Arc<str>) -> Vec<Part> {
     sidecar::parts(r, world, proxy, scope, name)

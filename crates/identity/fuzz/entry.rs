@@ -12,7 +12,10 @@ pub(crate) fn fuzz_entry(data: &[u8]) {
     );
     if let Ok(key) = PublicKey::from_csr_pem(&pem) {
         let spki = key.spki_der();
-        assert!(!spki.is_empty() && data.windows(spki.len()).any(|part| part == spki), "a key out of nowhere");
+        assert!(
+            !spki.is_empty() && data.windows(spki.len()).any(|part| part == spki),
+            "a key out of nowhere"
+        );
     }
     // The frame of PEM is a stranger's, too.
     let _ = PublicKey::from_csr_pem(&String::from_utf8_lossy(data));

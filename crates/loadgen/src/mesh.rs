@@ -103,7 +103,11 @@ data:
     }
 
     fn ports(service: usize) -> &'static [(&'static str, u16, u16)] {
-        if service.is_multiple_of(10) { &[("http", 80, 8080), ("tcp-db", 9000, 9000)] } else { &[("http", 80, 8080)] }
+        if service.is_multiple_of(10) {
+            &[("http", 80, 8080), ("tcp-db", 9000, 9000)]
+        } else {
+            &[("http", 80, 8080)]
+        }
     }
 
     /// The Service and its pods.

@@ -126,9 +126,15 @@ pub(crate) async fn run(plan: &Plan) -> Result<Report> {
     fs::create_dir_all(&objects).with_context(|| objects.display().to_string())?;
     plan.mesh.write(&objects)?;
     let server = Server::start(&plan.program, &objects, &work)?;
-    progress(&format!("{} as process {}, ready after {:.2?}", plan.program.display(), server.pid(), server.start));
+    progress(&format!(
+        "{} as process {}, ready after {:.2?}",
+        plan.program.display(),
+        server.pid(),
+        server.start
+    ));
     let start = Start { wall: server.start, cpu: server.cpu(), rss: server.rss() };
-    let mut bench = Bench { plan, objects: &objects, server: &server, seen: Seen::new(plan.sidecars), churned: 0 };
+    let mut bench =
+        Bench { plan, objects: &objects, server: &server, seen: Seen::new(plan.sidecars), churned: 0 };
     let storm = bench.connect().await?;
     let mut outcomes = Vec::new();
     for event in EVENTS {

@@ -76,7 +76,8 @@ impl Sidecar {
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(1 << 20)
             .tcp_nodelay(true);
-        let mut grpc = tonic::client::Grpc::new(endpoint.connect().await?).max_decoding_message_size(512 << 20);
+        let mut grpc =
+            tonic::client::Grpc::new(endpoint.connect().await?).max_decoding_message_size(512 << 20);
         grpc.ready().await?;
         let (requests, receiver) = mpsc::channel(16);
         for kind in [CDS, NDS] {
@@ -86,7 +87,8 @@ impl Sidecar {
         let path = PathAndQuery::from_static(
             "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
         );
-        let mut responses = grpc.streaming(Request::new(ReceiverStream::new(receiver)), path, Raw).await?.into_inner();
+        let mut responses =
+            grpc.streaming(Request::new(ReceiverStream::new(receiver)), path, Raw).await?.into_inner();
         while let Some(message) = responses.next().await {
             self.handle(state, &message?, &requests).await?;
         }
@@ -186,7 +188,8 @@ impl State {
         for name in wire::all(message, 6) {
             taken.removed += 1;
             let Some(watched) = named_by(kind) else { continue };
-            let old = self.held[kind].remove(std::str::from_utf8(name).unwrap_or_default()).unwrap_or_default();
+            let old =
+                self.held[kind].remove(std::str::from_utf8(name).unwrap_or_default()).unwrap_or_default();
             self.release(watched, old, &mut add, &mut drop);
         }
         taken.add.extend(add);

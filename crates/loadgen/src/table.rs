@@ -20,7 +20,10 @@ pub(crate) fn markdown(report: &Report) -> String {
 
 fn write(report: &Report, out: &mut String) -> std::fmt::Result {
     writeln!(out, "# Mesh {:?}, {} sidecars\n", report.size, report.sidecars)?;
-    writeln!(out, "Ours / istiod; a ratio is istiod's figure divided by ours, a target what must hold / is aimed at.\n")?;
+    writeln!(
+        out,
+        "Ours / istiod; a ratio is istiod's figure divided by ours, a target what must hold / is aimed at.\n"
+    )?;
     wholes(report, out)?;
     writeln!(
         out,
@@ -67,7 +70,10 @@ fn wholes(report: &Report, out: &mut String) -> std::fmt::Result {
             "5 / 10",
         ),
     ];
-    writeln!(out, "| | s until the last | ratio | CPU s | ratio | target | MB sent | RSS MB | peak MB | ratio | target |")?;
+    writeln!(
+        out,
+        "| | s until the last | ratio | CPU s | ratio | target | MB sent | RSS MB | peak MB | ratio | target |"
+    )?;
     writeln!(out, "|---|---|---|---|---|---|---|---|---|---|---|")?;
     for (what, ours, theirs, target) in lines {
         let both = |a: f64, b: f64| format!("{} / {}", number(a), number(b));
@@ -88,7 +94,11 @@ fn wholes(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     let complete = &storm.complete;
     let (half, most) = (number(complete.median()), number(complete.quantile(0.9)));
-    writeln!(out, "\nHalf of the sidecars were complete after {half} s, 90 % after {most} s; {} attempts to open a stream failed.", storm.broken)
+    writeln!(
+        out,
+        "\nHalf of the sidecars were complete after {half} s, 90 % after {most} s; {} attempts to open a stream failed.",
+        storm.broken
+    )
 }
 
 fn line(report: &Report, outcome: &Outcome) -> String {

@@ -4,6 +4,7 @@
 //! that alone. An edition handed out twice is the same `Arc` both times, so the server compares it once for all.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -253,9 +254,17 @@ impl Inner {
         for _ in 0..TRIES {
             let before = self.publishing.load(Ordering::SeqCst);
             let world = self.world.load_full();
-            let key = self.generator.key(&world, class, of);
-            let (built, digest, fresh) = self.generator.edition(&world, &key);
-            let edition = self.keep(class, key, digest, &built, world.revision());
+            // a builder that panics must not take the connection, and with it every other type, away
+            let built = catch_unwind(AssertUnwindSafe(|| {
+                let key = self.generator.key(&world, class, of);
+                let answer = self.generator.edition(&world, &key);
+                (key, answer)
+            }));
+            let Ok((key, (built, digest, fresh))) = built else {
+                tracing::error!(target: "ads", "{} of {} could not be built; what it has stays", of.url(), class.name);
+                return self.kept(class, of);
+            };
+            let edition = self.keep(class, &key, digest, &built, world.revision());
             if fresh && before.is_multiple_of(2) && self.publishing.load(Ordering::SeqCst) == before {
                 return edition;
             }
@@ -265,11 +274,17 @@ impl Inner {
                 return edition;
             }
         }
-        let classes = self.classes.lock();
-        if let Some(known) = classes.known.get(class) {
+        if let Some(known) = self.classes.lock().known.get(class) {
             known.tick.send_modify(|tick| *tick += 1);
         }
-        let kept = classes.known.get(class).and_then(|known| classes.editions.get(known.uses.get(&of)?));
+        self.kept(class, of)
+    }
+
+    /// The edition that a class was given last.
+    fn kept(&self, class: &Class, of: TypeName) -> Arc<Edition> {
+        let classes = self.classes.lock();
+        let used = classes.known.get(class).and_then(|known| known.uses.get(&of));
+        let kept = used.and_then(|key| classes.editions.get(key));
         kept.map_or_else(Edition::empty, |(_, edition)| edition.clone())
     }
 
@@ -277,21 +292,21 @@ impl Inner {
     fn keep(
         &self,
         class: &Class,
-        key: EditionOf,
+        key: &EditionOf,
         digest: u64,
         built: &generate::Edition,
         revision: Revision,
     ) -> Arc<Edition> {
         let mut classes = self.classes.lock();
         let kept =
-            classes.editions.get(&key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
+            classes.editions.get(key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
         let edition =
-            kept.unwrap_or_else(|| Edition::new(revision.0, built.resources.iter().map(resource).collect()));
+            kept.unwrap_or_else(|| Edition::new(revision.0, built.resources.iter().map(|r| resource(key, r)).collect()));
         // a class without connections is a debug page's: nothing is remembered of it
         let Some(known) = classes.known.get_mut(class) else { return edition };
         let before = known.uses.insert(key.of, key.clone());
         classes.editions.insert(key.clone(), (digest, edition.clone()));
-        if let Some(before) = before.filter(|before| *before != key)
+        if let Some(before) = before.filter(|before| before != key)
             && !classes.is_used(&before)
         {
             classes.editions.remove(&before);
@@ -308,12 +323,12 @@ impl Inner {
     }
 }
 
-fn resource(made: &generate::Resource) -> xds::Resource {
+fn resource(key: &EditionOf, made: &generate::Resource) -> xds::Resource {
     xds::Resource {
         name: made.name.clone(),
         version: made.version,
         body: xds::Body::rope(made.body.clone()),
-        vhds: false,
+        vhds: key.of == TypeName::Route && generate::routes::travels_apart(&key.proxy, &made.name),
     }
 }
 

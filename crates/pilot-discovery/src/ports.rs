@@ -99,7 +99,6 @@ pub fn serve_tls(
 }
 
 /// What the transport knows of the peer, in the words of the certificate service.
-#[expect(clippy::result_large_err, reason = "the signature that tonic calls")]
 fn with_connection(mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
     if let Some(transport) = request.extensions().get::<Transport>() {
         let info = ConnectionInfo { certs: transport.certificates.clone(), address: transport.address };

@@ -82,7 +82,10 @@ impl Output {
     /// # Panics
     /// If its bytes are not an `M`.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "bytes of the wrong type are a failure of the test that finds them")]
+    #[expect(
+        clippy::expect_used,
+        reason = "bytes of the wrong type are a failure of the test that finds them"
+    )]
     pub fn get<M: Message + Default>(&self, of: TypeName, name: &str) -> Option<M> {
         let resource = self.resources(of).iter().find(|resource| *resource.name == *name)?;
         Some(M::decode(resource.to_bytes()).expect("a resource is a message of its type"))

@@ -125,7 +125,10 @@ impl Scripted {
         let until = tokio::time::Instant::now() + deadline;
         while !condition(self) {
             if tokio::time::timeout_at(until, self.step()).await.is_err() {
-                return Err(format!("not so after {deadline:?}: {:?}, disconnects {:?}", self.counts, self.disconnects));
+                return Err(format!(
+                    "not so after {deadline:?}: {:?}, disconnects {:?}",
+                    self.counts, self.disconnects
+                ));
             }
         }
         Ok(())
@@ -166,7 +169,8 @@ impl Scripted {
         }
         let mut wanted: [(TypeUrl, BTreeSet<String>); 3] =
             [TypeUrl::Endpoint, TypeUrl::Route, TypeUrl::Secret].map(|of| (of, BTreeSet::new()));
-        for (of, as_name) in [(TypeUrl::Cluster, TypeName::Cluster), (TypeUrl::Listener, TypeName::Listener)] {
+        for (of, as_name) in [(TypeUrl::Cluster, TypeName::Cluster), (TypeUrl::Listener, TypeName::Listener)]
+        {
             for (name, held) in self.held.get(&of).into_iter().flatten() {
                 let resource = xds::Resource::new(name.as_str(), held.body.clone());
                 let Ok(mentioned) = references::of(as_name, &resource) else { continue };

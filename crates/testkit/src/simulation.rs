@@ -96,7 +96,10 @@ pub fn run(seed: u64, options: Options) -> Result<Report, Box<Failure>> {
         Err(failure) => match Simulation::new(seed, Options { trace: true, ..options }).play() {
             Err(told) => told,
             Ok(_) => Box::new(Failure {
-                reason: format!("{} (but not when played again: something is not deterministic)", failure.reason),
+                reason: format!(
+                    "{} (but not when played again: something is not deterministic)",
+                    failure.reason
+                ),
                 ..*failure
             }),
         },

@@ -1,20 +1,11 @@
 //! `istioctl up` to `istioctl down`: bookinfo on one machine, with mutual TLS, edited while it runs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use e2e::{Mesh, get, programs};
 use serde_json::Value;
 
-/// One mesh at a time: they would share this machine's ports.
-static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + within;
-    while !holds() {
-        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
+use crate::stage::{alone, eventually};
 
 fn texts<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().into_iter().flatten().filter_map(|item| item[field].as_str()).collect()
@@ -34,7 +25,7 @@ fn colour(gateway: &str) -> Option<String> {
 
 #[test]
 fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let mesh = Mesh::in_directory(directory.path());
     let document = mesh.up(&[]);
@@ -105,7 +96,7 @@ fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
 
 #[test]
 fn a_process_joins_under_its_own_identity_and_leaves_when_it_ends() {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let mesh = Mesh::in_directory(directory.path());
     let document = mesh.up(&["--traffic", "0"]);
@@ -149,7 +140,7 @@ fn a_process_joins_under_its_own_identity_and_leaves_when_it_ends() {
 
 #[test]
 fn a_mesh_whose_supervisor_was_killed_is_cleared_by_the_next_up() {
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let mesh = Mesh::in_directory(directory.path());
     let first = mesh.up(&["--traffic", "0"]);

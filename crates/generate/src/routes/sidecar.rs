@@ -24,7 +24,7 @@ use super::{BuiltRoute, Part, PartHost, hash, headers, http, matches, session};
 use crate::clusters::subset_key;
 use crate::encoded::{Resource, bool_value, seconds, u32_value};
 use crate::plan::PartSource;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, ProxyKind};
 use crate::scope::{Egress, Named, Scope};
 
 /// The field of a RouteConfiguration that holds virtual hosts, and those of a VirtualHost that hold name and domains.
@@ -41,6 +41,11 @@ fn port_of(name: &str) -> (u32, bool) {
         Some((_, port)) => (port.parse().unwrap_or(0), true),
         None => (name.parse().unwrap_or(0), false),
     }
+}
+
+/// See [`super::travels_apart`].
+pub(super) fn travels_apart(proxy: &Proxy, name: &str) -> bool {
+    proxy.kind == ProxyKind::Sidecar && proxy.capabilities.virtual_hosts && !port_of(name).1
 }
 
 /// The egress listener that a route name belongs to (as `GetEgressListenerForRDS`).
@@ -338,7 +343,7 @@ pub(super) fn assemble<L: Level>(
         hosts = of_sniffed(hosts, name);
     }
     hosts.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-    let apart = proxy.capabilities.virtual_hosts && !sniffed;
+    let apart = travels_apart(proxy, name);
     let mut head = RouteConfiguration {
         name: name.to_string(),
         validate_clusters: bool_value(false),

@@ -1,8 +1,8 @@
 //! Names are found where Envoy's schema has them.
 
 use prost::Message;
-use proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, EdsClusterConfig};
 use proto::envoy::config::cluster::v3::Cluster;
+use proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, EdsClusterConfig};
 use proto::envoy::config::listener::v3::filter::ConfigType;
 use proto::envoy::config::listener::v3::{Filter, FilterChain, Listener};
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
@@ -30,7 +30,8 @@ fn a_cluster_takes_endpoints_under_its_service_name_if_it_has_one() {
 #[test]
 fn a_listener_asks_for_the_routes_of_its_connection_managers() {
     let rds = Rds { route_config_name: "80".into(), ..Default::default() };
-    let manager = HttpConnectionManager { route_specifier: Some(RouteSpecifier::Rds(rds)), ..Default::default() };
+    let manager =
+        HttpConnectionManager { route_specifier: Some(RouteSpecifier::Rds(rds)), ..Default::default() };
     let any = proto::google::protobuf::Any {
         type_url: "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager".into(),
         value: manager.encode_to_vec().into(),

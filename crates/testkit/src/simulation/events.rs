@@ -118,7 +118,8 @@ impl Simulation {
             let mut proxy = Proxy::new(name, Class::new(class), variant);
             proxy.slow = self.random.percent(15);
             proxy.picky = self.random.percent(15).then(|| self.random.next());
-            let text = format!("{name} speaks {variant:?}, slow {}, picky {}", proxy.slow, proxy.picky.is_some());
+            let text =
+                format!("{name} speaks {variant:?}, slow {}, picky {}", proxy.slow, proxy.picky.is_some());
             self.note(|| text);
             self.proxies.push(proxy);
             let at = self.random.time(0, 30);
@@ -263,7 +264,9 @@ impl Simulation {
     }
 
     fn cut(&mut self, index: usize) {
-        let Some(id) = self.links.iter().find(|(_, link)| link.proxy == index).map(|(id, _)| *id) else { return };
+        let Some(id) = self.links.iter().find(|(_, link)| link.proxy == index).map(|(id, _)| *id) else {
+            return;
+        };
         self.note(|| format!("stream {id} breaks"));
         self.links.remove(&id);
         self.after(1, 120, Event::Open(index));
@@ -316,7 +319,7 @@ impl Simulation {
             let source = Seen { plane: &self.plane, class: &proxy.class, asked: &link.asked };
             match link.session.next_response(&source, SystemTime::UNIX_EPOCH) {
                 Some(response) => link.queue(response, &self.budget),
-                None if link.flying == 0 => proxy.healing = false,
+                None if link.flying == 0 => proxy.at_rest(),
                 None => {}
             }
         }
@@ -385,9 +388,17 @@ impl Simulation {
 
     /// Nothing that is in use may mention what is not there.
     fn look(&mut self, id: u64) -> Result<(), String> {
-        let Some(proxy) = self.links.get(&id).and_then(|link| self.proxies.get(link.proxy)) else { return Ok(()) };
+        let Some(proxy) = self.links.get(&id).and_then(|link| self.proxies.get(link.proxy)) else {
+            return Ok(());
+        };
         if proxy.healing || proxy.picky.is_some() {
             return Ok(());
+        }
+        for (of, name) in &proxy.repeated {
+            let waits = matches!(of, TypeName::Cluster | TypeName::Endpoint);
+            if !(waits && self.judge.was_gone(&proxy.class, *of, name)) {
+                return Err(format!("{}: {of:?} {name} was sent again unchanged and unasked", proxy.name));
+            }
         }
         for dangling in proxy.dangling() {
             if !self.judge.excuses(&proxy.class, &dangling) {
@@ -409,9 +420,10 @@ impl Simulation {
         let built = check::Output::of_class(self.plane.world(), &proxy.class);
         let names = built.names(TypeName::Cluster);
         let (resources, removed) = match sabotage {
-            Sabotage::RemoveFirst => {
-                (Vec::new(), held.keys().filter(|name| !names.contains(&&***name)).cloned().collect::<Vec<_>>())
-            }
+            Sabotage::RemoveFirst => (
+                Vec::new(),
+                held.keys().filter(|name| !names.contains(&&***name)).cloned().collect::<Vec<_>>(),
+            ),
             Sabotage::ResendAll => (held.values().map(|held| held.resource.clone()).collect(), Vec::new()),
             _ => return,
         };

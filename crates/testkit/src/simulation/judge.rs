@@ -35,6 +35,12 @@ impl Judge {
         built.or_insert_with(|| Rc::new(build(&Generator::new(false), world, class))).clone()
     }
 
+    /// Whether some world of the run was without it. A removal waits for the end of its round; what comes back before
+    /// that was never gone for the proxy, and is sent again.
+    pub(super) fn was_gone(&mut self, class: &Class, of: TypeName, name: &str) -> bool {
+        (0..self.worlds.len()).any(|index| !self.at(index, class)[&of].contains_key(name))
+    }
+
     /// Whether some world of the run itself has it so: a route to a host that nobody declared.
     pub(super) fn excuses(&mut self, class: &Class, dangling: &Dangling) -> bool {
         let (of, name, version) = &dangling.from;
@@ -80,7 +86,10 @@ pub(super) fn compare(generator: &Generator, world: &Arc<World>, proxy: &Proxy) 
                 return Err(format!("{} does not hold {of:?} {name}", proxy.name));
             };
             if has.resource.version != resource.version || has.resource.body != resource.body {
-                return Err(format!("{} holds another {of:?} {name} than a build from scratch gives", proxy.name));
+                return Err(format!(
+                    "{} holds another {of:?} {name} than a build from scratch gives",
+                    proxy.name
+                ));
             }
         }
         for name in held.keys().filter(|name| !built[of].contains_key(*name)) {
@@ -97,7 +106,7 @@ pub(super) fn compare(generator: &Generator, world: &Arc<World>, proxy: &Proxy) 
             return Err(format!("no endpoints {missing} are built for cluster {name} of {}", proxy.name));
         }
     }
-    if let Some((name, _)) = proxy.warming.iter().next().filter(|_| proxy.picky.is_none()) {
+    if let Some(name) = proxy.warming.iter().next().filter(|_| proxy.picky.is_none()) {
         return Err(format!("{} waits for endpoints {name} of a cluster it was sent", proxy.name));
     }
     Ok(())

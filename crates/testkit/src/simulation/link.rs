@@ -73,7 +73,9 @@ impl Link {
             Poll::Pending if force => None,
             Poll::Pending => return None,
         };
-        let Push::Waiting(response, bytes, _) = std::mem::replace(&mut self.push, Push::None) else { return None };
+        let Push::Waiting(response, bytes, _) = std::mem::replace(&mut self.push, Push::None) else {
+            return None;
+        };
         self.number += 1;
         self.push = Push::Leaving(permit, bytes);
         Some(*response)

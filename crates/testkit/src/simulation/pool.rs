@@ -35,7 +35,9 @@ fn slots() -> Vec<Slot> {
     }
     all.extend(traffic());
     all.extend(policies());
-    all.into_iter().map(|texts| Slot { variants: texts.iter().flat_map(|t| fixture::objects(t)).collect() }).collect()
+    all.into_iter()
+        .map(|texts| Slot { variants: texts.iter().flat_map(|t| fixture::objects(t)).collect() })
+        .collect()
 }
 
 fn pod(namespace: &str, app: &str, ip: usize, more: &str) -> String {
@@ -54,14 +56,18 @@ fn services(namespace: &str, name: &str) -> Vec<String> {
              spec:\n  clusterIP: {cluster_ip}\n  selector: {{app: {name}}}\n  ports: [{ports}]\n"
         )
     };
-    let (http, tcp) = ("{name: http, port: 80, targetPort: 8080}", "{name: tcp, port: 9000, targetPort: 9000}");
+    let (http, tcp) =
+        ("{name: http, port: 80, targetPort: 8080}", "{name: tcp, port: 9000, targetPort: 9000}");
     let ip = format!("10.96.0.{octet}{}", namespace.len() + usize::from(namespace == "b"));
     vec![
         service(&ip, http),
         service(&ip, &format!("{http}, {tcp}")),
         service(&ip, tcp),
         service("None", http),
-        service(&ip, "{name: grpc-web, port: 80, targetPort: 8080}, {name: second, port: 8080, targetPort: 8080}"),
+        service(
+            &ip,
+            "{name: grpc-web, port: 80, targetPort: 8080}, {name: second, port: 8080, targetPort: 8080}",
+        ),
     ]
 }
 
@@ -101,7 +107,8 @@ fn rule(namespace: &str, name: &str, spec: &str) -> String {
 
 fn traffic() -> Vec<Vec<String>> {
     let to = |host: &str, more: &str| format!("{{destination: {{host: {host}{more}}}}}");
-    let http = |routes: &str| format!("  hosts: [one.a.svc.cluster.local]\n  http: [{{route: [{routes}]}}]\n");
+    let http =
+        |routes: &str| format!("  hosts: [one.a.svc.cluster.local]\n  http: [{{route: [{routes}]}}]\n");
     let one = "one.a.svc.cluster.local";
     let two = "two.b.svc.cluster.local";
     let three = "three.a.svc.cluster.local";
@@ -114,29 +121,90 @@ fn traffic() -> Vec<Vec<String>> {
             route("a", "one", &http(&weighted)),
             route("a", "one", &http(&to(two, ""))),
             route("a", "one", &http(&to("missing.a.svc.cluster.local", ""))),
-            route("a", "one", &format!("  hosts: [{one}]\n  tcp: [{{route: [{}]}}]\n", to(two, ", port: {number: 9000}"))),
+            route(
+                "a",
+                "one",
+                &format!("  hosts: [{one}]\n  tcp: [{{route: [{}]}}]\n", to(two, ", port: {number: 9000}")),
+            ),
         ],
         vec![
-            route("b", "two", &format!("  hosts: [{two}]\n  http: [{{match: [{{uri: {{prefix: /x}}}}], route: [{}]}}, {{route: [{}]}}]\n", to(three, ""), to(two, ""))),
-            route("b", "two", &format!("  hosts: [{two}]\n  tcp: [{{route: [{}]}}]\n", to(three, ", port: {number: 9000}"))),
-            route("b", "two", &format!("  hosts: [{two}]\n  http: [{{route: [{}], mirror: {{host: {one}}}}}]\n", to(two, ""))),
+            route(
+                "b",
+                "two",
+                &format!(
+                    "  hosts: [{two}]\n  http: [{{match: [{{uri: {{prefix: /x}}}}], route: [{}]}}, {{route: [{}]}}]\n",
+                    to(three, ""),
+                    to(two, "")
+                ),
+            ),
+            route(
+                "b",
+                "two",
+                &format!("  hosts: [{two}]\n  tcp: [{{route: [{}]}}]\n", to(three, ", port: {number: 9000}")),
+            ),
+            route(
+                "b",
+                "two",
+                &format!(
+                    "  hosts: [{two}]\n  http: [{{route: [{}], mirror: {{host: {one}}}}}]\n",
+                    to(two, "")
+                ),
+            ),
         ],
         vec![
-            route("istio-system", "in", &format!("  hosts: [shop.example.com]\n  gateways: [in]\n  http: [{{route: [{}]}}]\n", to(one, ", port: {number: 80}"))),
-            route("istio-system", "in", &format!("  hosts: [shop.example.com]\n  gateways: [in]\n  http: [{{route: [{}]}}]\n", to(two, ", port: {number: 80}"))),
+            route(
+                "istio-system",
+                "in",
+                &format!(
+                    "  hosts: [shop.example.com]\n  gateways: [in]\n  http: [{{route: [{}]}}]\n",
+                    to(one, ", port: {number: 80}")
+                ),
+            ),
+            route(
+                "istio-system",
+                "in",
+                &format!(
+                    "  hosts: [shop.example.com]\n  gateways: [in]\n  http: [{{route: [{}]}}]\n",
+                    to(two, ", port: {number: 80}")
+                ),
+            ),
         ],
         vec![
-            rule("a", "one", &format!("  host: {one}\n  subsets: [{{name: v1, labels: {{version: v1}}}}, {{name: v2, labels: {{version: v2}}}}]\n")),
+            rule(
+                "a",
+                "one",
+                &format!(
+                    "  host: {one}\n  subsets: [{{name: v1, labels: {{version: v1}}}}, {{name: v2, labels: {{version: v2}}}}]\n"
+                ),
+            ),
             rule("a", "one", &format!("  host: {one}\n  subsets: [{{name: v1, labels: {{version: v1}}}}]\n")),
-            rule("a", "one", &format!("  host: {one}\n  trafficPolicy: {{loadBalancer: {{simple: RANDOM}}}}\n")),
+            rule(
+                "a",
+                "one",
+                &format!("  host: {one}\n  trafficPolicy: {{loadBalancer: {{simple: RANDOM}}}}\n"),
+            ),
         ],
         vec![
-            rule("b", "two", &format!("  host: {two}\n  trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: 7}}}}}}\n")),
+            rule(
+                "b",
+                "two",
+                &format!(
+                    "  host: {two}\n  trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: 7}}}}}}\n"
+                ),
+            ),
             rule("b", "two", &format!("  host: {two}\n  trafficPolicy: {{tls: {{mode: ISTIO_MUTUAL}}}}\n")),
         ],
         vec![
-            rule("istio-system", "out", "  host: out.example.com\n  trafficPolicy: {tls: {mode: SIMPLE, credentialName: out, sni: out.example.com}}\n"),
-            rule("istio-system", "out", "  host: out.example.com\n  trafficPolicy: {tls: {mode: MUTUAL, credentialName: out}}\n"),
+            rule(
+                "istio-system",
+                "out",
+                "  host: out.example.com\n  trafficPolicy: {tls: {mode: SIMPLE, credentialName: out, sni: out.example.com}}\n",
+            ),
+            rule(
+                "istio-system",
+                "out",
+                "  host: out.example.com\n  trafficPolicy: {tls: {mode: MUTUAL, credentialName: out}}\n",
+            ),
         ],
         gateways(),
     ]
@@ -156,23 +224,35 @@ fn gateways() -> Vec<String> {
 
 fn policies() -> Vec<Vec<String>> {
     let entry = |spec: &str| {
-        format!("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: out, namespace: b}}\nspec:\n  hosts: [out.example.com]\n{spec}")
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: out, namespace: b}}\nspec:\n  hosts: [out.example.com]\n{spec}"
+        )
     };
     let sidecar = |namespace: &str, hosts: &str| {
-        format!("apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: default, namespace: {namespace}}}\nspec:\n  egress: [{{hosts: [{hosts}]}}]\n")
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {{name: default, namespace: {namespace}}}\nspec:\n  egress: [{{hosts: [{hosts}]}}]\n"
+        )
     };
     let peer = |namespace: &str, mode: &str| {
-        format!("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: default, namespace: {namespace}}}\nspec:\n  mtls: {{mode: {mode}}}\n")
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: default, namespace: {namespace}}}\nspec:\n  mtls: {{mode: {mode}}}\n"
+        )
     };
     let secret = |pem: &str| {
-        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: out, namespace: istio-system}}\ntype: kubernetes.io/tls\ndata: {{tls.crt: {pem}, tls.key: {pem}, ca.crt: {pem}}}\n")
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: out, namespace: istio-system}}\ntype: kubernetes.io/tls\ndata: {{tls.crt: {pem}, tls.key: {pem}, ca.crt: {pem}}}\n"
+        )
     };
     let tls = "  ports: [{number: 443, name: tls, protocol: TLS}]\n  location: MESH_EXTERNAL\n";
     vec![
         vec![
             entry(&format!("{tls}  resolution: DNS\n")),
-            entry(&format!("{tls}  resolution: STATIC\n  endpoints: [{{address: 192.0.2.1}}, {{address: 192.0.2.2}}]\n")),
-            entry("  ports: [{number: 80, name: http, protocol: HTTP}]\n  location: MESH_EXTERNAL\n  resolution: NONE\n"),
+            entry(&format!(
+                "{tls}  resolution: STATIC\n  endpoints: [{{address: 192.0.2.1}}, {{address: 192.0.2.2}}]\n"
+            )),
+            entry(
+                "  ports: [{number: 80, name: http, protocol: HTTP}]\n  location: MESH_EXTERNAL\n  resolution: NONE\n",
+            ),
         ],
         vec![sidecar("a", "./*, istio-system/*"), sidecar("a", "./*, b/two.b.svc.cluster.local")],
         vec![sidecar("istio-system", "\"*/*\""), sidecar("istio-system", "./*")],

@@ -36,10 +36,11 @@ pub(super) struct Proxy {
     pub(super) held: BTreeMap<TypeName, HeldOf>,
     /// Names subscribed, of the types that are asked for by name. All started types have an entry.
     pub(super) subscribed: BTreeMap<TypeName, BTreeSet<Box<str>>>,
-    /// Names asked for and not answered: a repetition is then right.
-    asked: BTreeMap<(TypeName, Box<str>), u32>,
+    /// Names asked for, or due after their cluster, since the stream was last at rest: requests and responses cross,
+    /// so these may be repeated.
+    asked: BTreeSet<(TypeName, Box<str>)>,
     /// Clusters received whose endpoints must follow, by the name of their endpoints.
-    pub(super) warming: BTreeMap<Box<str>, u32>,
+    pub(super) warming: BTreeSet<Box<str>>,
     nonces: BTreeMap<TypeName, Arc<str>>,
     /// Types whose first answer on this stream has not come.
     first: BTreeSet<TypeName>,
@@ -47,6 +48,8 @@ pub(super) struct Proxy {
     pub(super) healing: bool,
     /// What was refused and not replaced since.
     pub(super) refused: BTreeSet<(TypeName, Box<str>)>,
+    /// What the last response had in it although it was held and not asked for.
+    pub(super) repeated: Vec<(TypeName, Arc<str>)>,
     /// What the last response took away.
     lost: Vec<(TypeName, Box<str>)>,
 }
@@ -65,13 +68,17 @@ impl Proxy {
             picky: None,
             slow: false,
             held: TypeName::ALL.into_iter().map(|of| (of, HeldOf::new())).collect(),
-            subscribed: BTreeMap::from([(TypeName::Cluster, BTreeSet::new()), (TypeName::NameTable, BTreeSet::new())]),
-            asked: BTreeMap::new(),
-            warming: BTreeMap::new(),
+            subscribed: BTreeMap::from([
+                (TypeName::Cluster, BTreeSet::new()),
+                (TypeName::NameTable, BTreeSet::new()),
+            ]),
+            asked: BTreeSet::new(),
+            warming: BTreeSet::new(),
             nonces: BTreeMap::new(),
             first: BTreeSet::new(),
             healing: false,
             refused: BTreeSet::new(),
+            repeated: Vec::new(),
             lost: Vec::new(),
         }
     }
@@ -84,7 +91,8 @@ impl Proxy {
     /// Whether it refuses content of this version.
     pub(super) fn refuses(&self, of: TypeName, version: u64) -> bool {
         let refusable = matches!(of, TypeName::Cluster | TypeName::Listener | TypeName::Route);
-        self.picky.is_some_and(|salt| refusable && (version ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 == 0)
+        self.picky
+            .is_some_and(|salt| refusable && (version ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 == 0)
     }
 
     /// A new stream: the first request of each type, in the order Envoy sends them.
@@ -104,7 +112,8 @@ impl Proxy {
         let wish = match self.variant {
             Variant::Delta => {
                 let claims = held.into_iter().flatten();
-                let claims: Vec<_> = claims.map(|(n, h)| (n.to_string(), h.resource.wire_version())).collect();
+                let claims: Vec<_> =
+                    claims.map(|(n, h)| (n.to_string(), h.resource.wire_version())).collect();
                 Wish::Delta { subscribe: names.clone(), unsubscribe: Vec::new(), claims }
             }
             Variant::Sotw => Wish::Sotw { names: names.clone() },
@@ -123,7 +132,13 @@ impl Proxy {
     }
 
     fn ask(&mut self, of: TypeName, name: &str) {
-        *self.asked.entry((of, name.into())).or_default() += 1;
+        self.asked.insert((of, name.into()));
+    }
+
+    /// Nothing is on its way, and the server has nothing to say: every question was answered.
+    pub(super) fn at_rest(&mut self) {
+        self.asked.clear();
+        self.healing = false;
     }
 
     fn request(&self, of: TypeName, nonce: Arc<str>, error: Option<Rejection>, wish: Wish) -> Request {
@@ -136,6 +151,7 @@ impl Proxy {
             .ok_or_else(|| format!("a response of type {} that nobody asked for", response.type_url))?;
         self.nonces.insert(of, response.nonce.clone());
         self.lost.clear();
+        self.repeated.clear();
         let first = self.first.remove(&of);
         let whole = self.variant == Variant::Sotw && is_wildcard(of);
         let bad = response.resources.iter().any(|r| self.refuses(of, r.version));
@@ -168,14 +184,24 @@ impl Proxy {
     }
 
     /// A response must say something that the proxy does not know, or answer something that it asked.
-    fn expect_news(&mut self, of: TypeName, response: &Response, first: bool, whole: bool) -> Result<(), String> {
+    fn expect_news(
+        &mut self,
+        of: TypeName,
+        response: &Response,
+        first: bool,
+        whole: bool,
+    ) -> Result<(), String> {
         let held = self.of(of);
         let is_news = |r: &&Resource| held.get(&r.name).is_none_or(|h| h.resource.version != r.version);
         let news = response.resources.iter().filter(is_news).count();
         if whole {
             let kept = response.resources.len() - news;
             let same = news == 0 && kept == held.len();
-            return if same && !first { Err(format!("all of {of:?} was sent again unchanged")) } else { Ok(()) };
+            return if same && !first {
+                Err(format!("all of {of:?} was sent again unchanged"))
+            } else {
+                Ok(())
+            };
         }
         // A name that was let go of meanwhile may leave its answer empty; of a whole type nothing must come for nothing.
         let empty = response.resources.is_empty() && response.removed.is_empty();
@@ -185,12 +211,11 @@ impl Proxy {
         let same: Vec<Arc<str>> =
             response.resources.iter().filter(|r| !is_news(r)).map(|r| r.name.clone()).collect();
         for name in same {
-            let asked = self.asked.get(&(of, Box::from(&*name))).is_some_and(|count| *count > 0);
+            let asked = self.asked.contains(&(of, Box::from(&*name)));
             // State of the world has no way to say "these again", so any request may mean that endpoints are awaited.
-            let warms = of == TypeName::Endpoint
-                && (self.variant == Variant::Sotw || self.warming.contains_key(&*name));
+            let warms = of == TypeName::Endpoint && self.variant == Variant::Sotw;
             if !asked && !warms {
-                return Err(format!("{of:?} {name} was sent again unchanged and unasked"));
+                self.repeated.push((of, name));
             }
         }
         Ok(())
@@ -202,11 +227,13 @@ impl Proxy {
         gone.iter().for_each(|name| self.remove(of, name));
     }
 
-    fn take(&mut self, of: TypeName, resource: &Resource, resent: &mut BTreeSet<Box<str>>) -> Result<(), String> {
+    fn take(
+        &mut self,
+        of: TypeName,
+        resource: &Resource,
+        resent: &mut BTreeSet<Box<str>>,
+    ) -> Result<(), String> {
         let name: &str = &resource.name;
-        if let Some(count) = self.asked.get_mut(&(of, Box::from(name))) {
-            *count = count.saturating_sub(1);
-        }
         let wanted = is_wildcard(of) || self.subscribed.get(&of).is_some_and(|names| names.contains(name));
         if !wanted {
             return Ok(());
@@ -218,8 +245,11 @@ impl Proxy {
         self.refused.remove(&(of, Box::from(name)));
         let references = references::of(of, resource)?;
         let same = self.of(of).get(name).is_some_and(|held| held.resource.version == resource.version);
-        if let Some(endpoints) = references.endpoints.as_ref().filter(|_| !same || self.variant == Variant::Delta) {
-            *self.warming.entry(endpoints.clone()).or_default() += 1;
+        if let Some(endpoints) =
+            references.endpoints.as_ref().filter(|_| !same || self.variant == Variant::Delta)
+        {
+            self.warming.insert(endpoints.clone());
+            self.ask(TypeName::Endpoint, endpoints);
             resent.insert(endpoints.clone());
         }
         if of == TypeName::Endpoint {
@@ -293,7 +323,6 @@ impl Proxy {
         for name in &dropped {
             self.remove(of, name);
             self.warming.remove(name);
-            self.asked.remove(&(of, name.clone()));
         }
         if known.is_none() {
             self.first.insert(of);
@@ -304,7 +333,11 @@ impl Proxy {
         match self.variant {
             Variant::Delta if added.is_empty() && dropped.is_empty() => None,
             Variant::Delta => {
-                let wish = Wish::Delta { subscribe: strings(&added), unsubscribe: strings(&dropped), claims: vec![] };
+                let wish = Wish::Delta {
+                    subscribe: strings(&added),
+                    unsubscribe: strings(&dropped),
+                    claims: vec![],
+                };
                 Some(self.request(of, Arc::from(""), None, wish))
             }
             Variant::Sotw => {

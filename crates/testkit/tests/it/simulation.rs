@@ -14,7 +14,8 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Plays seeds from `first` on, on all processors. The failure of the lowest seed, if any.
 fn play(first: u64, count: u64, options: Options) -> Result<Report, Box<Failure>> {
-    let (next, worst, sum) = (AtomicU64::new(first), Mutex::new(None::<Box<Failure>>), Mutex::new(Report::default()));
+    let (next, worst, sum) =
+        (AtomicU64::new(first), Mutex::new(None::<Box<Failure>>), Mutex::new(Report::default()));
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
         for _ in 0..workers {
@@ -52,14 +53,18 @@ fn whatever_happens_every_proxy_ends_with_exactly_what_it_should_have() {
     };
     println!("{report:#?}");
     if count >= 100 {
-        assert!(report.edits > 0 && report.refused > 0 && report.restarts > 0 && report.in_flight > 0, "{report:?}");
+        assert!(
+            report.edits > 0 && report.refused > 0 && report.restarts > 0 && report.in_flight > 0,
+            "{report:?}"
+        );
     }
 }
 
 #[test]
 fn a_seed_is_played_the_same_way_every_time() {
     for seed in 0..20 {
-        let (once, again) = (run(seed, Options::default()), run(seed, Options { trace: true, ..Options::default() }));
+        let (once, again) =
+            (run(seed, Options::default()), run(seed, Options { trace: true, ..Options::default() }));
         assert_eq!(once.unwrap(), again.unwrap(), "seed {seed}");
     }
 }

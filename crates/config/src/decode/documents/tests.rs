@@ -218,7 +218,7 @@ fn kinds_that_are_not_ours_are_skipped_quietly() {
 #[test]
 fn what_the_schema_of_the_cluster_has_beyond_the_protocol_is_known() {
     only(&rule("trafficPolicy: {loadBalancer: {backendUtilization: {weightUpdatePeriod: 1s}}}"));
-    let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec:\n  servers: [{tls: {ecdhCurves: [P-256]}}]\n";
+    let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g}\nspec:\n  servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [\"*\"], tls: {ecdhCurves: [P-256]}}]\n";
     let object = only(gateway);
     let tls = object.get::<networking::Gateway>().unwrap().servers[0].tls.clone().unwrap();
     assert_eq!(tls.ecdh_curves, ["P-256"]);

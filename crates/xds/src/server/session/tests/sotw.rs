@@ -40,6 +40,21 @@ fn a_removed_cluster_is_listed_until_what_used_it_has_been_sent() {
 }
 
 #[test]
+fn a_removed_cluster_stays_listed_when_a_new_round_interrupts_its_own() {
+    let mut s = Script::sotw();
+    s.set("CDS", &["a", "b"]).set("LDS", &["l"]);
+    ask(&mut s, "CDS", &[]);
+    ask(&mut s, "LDS", &[]);
+    s.set("CDS", &["a", "c"]).set("LDS", &["l=c"]);
+    let first = s.session.next_response(&s.facts, SystemTime::UNIX_EPOCH);
+    assert_eq!(first.as_ref().map(line), Some("CDS +a +c +b".to_owned()));
+    s.set("CDS", &["a", "c", "d"]).set("EDS", &["a"]);
+    // A new subscription begins another round at once.
+    s.request("EDS", String::new(), None, Wish::Sotw { names: strings(&["a"]) });
+    assert_eq!(s.flow(), ["CDS +a +c +d +b", "EDS +a", "LDS +l", "CDS +a +c +d"]);
+}
+
+#[test]
 fn names_are_the_whole_subscription_each_time() {
     let mut s = Script::sotw();
     s.set("EDS", &["a", "b", "c"]);

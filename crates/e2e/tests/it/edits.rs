@@ -1,0 +1,175 @@
+//! A mesh at rest and under edits: mutual TLS on every edge, splits in the traffic, refusals by us and by Envoy.
+
+use std::time::Duration;
+
+use e2e::{Mesh, get};
+use serde_json::Value;
+
+use crate::stage::{alone, eventually, events, last_event, parts, processes, proxy, reviewer, split, syncz, write_reviews};
+
+const SOON: Duration = Duration::from_secs(20);
+const ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+
+#[test]
+fn every_edge_is_mutual_tls_plain_text_is_refused_and_down_leaves_nothing() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let mesh = Mesh::in_directory(directory.path());
+    let document = mesh.up(&[]);
+    let gateway = document["gateway"].as_str().unwrap();
+
+    let page = get(&format!("{gateway}/productpage"), &[]).unwrap();
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert!(page.body.contains("Reviews served by: "), "the page has its reviews: {}", page.body);
+
+    let edges = document["edges"].as_array().unwrap();
+    assert!(edges.len() >= 5, "{edges:#?}");
+    for edge in edges {
+        assert_eq!(edge["mutual_tls"], true, "{edge}");
+        assert_eq!(edge["failed"], 0, "{edge}");
+    }
+    for workload in ["details-v1", "productpage-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3"] {
+        let address = proxy(&document, workload)["address"].as_str().unwrap();
+        assert!(get(&format!("http://{address}:9080/health"), &[]).is_err(), "{workload} takes plain text");
+    }
+
+    let down = mesh.istioctl(&["down"]).unwrap();
+    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    // every process of the mesh has inherited its place
+    let mark = format!("XDG_STATE_HOME={}", directory.path().display());
+    let left: Vec<Vec<String>> = processes()
+        .filter(|pid| parts(&format!("/proc/{pid}/environ")).contains(&mark))
+        .map(|pid| parts(&format!("/proc/{pid}/cmdline")))
+        .collect();
+    assert!(left.is_empty(), "processes are left: {left:?}");
+    assert!(!mesh.state().join("meltemi").exists(), "an unedited mesh leaves no file, and no socket");
+    for url in [gateway, document["debug"].as_str().unwrap()] {
+        assert!(get(url, &[]).is_err(), "{url} still answers");
+    }
+}
+
+/// Which workloads answer `count` calls.
+fn tally(gateway: &str, count: usize) -> std::collections::BTreeMap<String, usize> {
+    let mut found = std::collections::BTreeMap::new();
+    for _ in 0..count {
+        *found.entry(reviewer(gateway).unwrap_or_else(|failure| failure)).or_default() += 1;
+    }
+    found
+}
+
+fn all_from(gateway: &str, workload: &str) -> bool {
+    tally(gateway, 15).get(workload) == Some(&15)
+}
+
+fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["kind"] == kind).collect()
+}
+
+#[test]
+fn an_edit_is_told_from_file_to_acknowledgement_and_a_refused_one_leaves_the_last_good() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let mesh = Mesh::in_directory(directory.path());
+    let document = mesh.up(&["--traffic", "0"]);
+    let gateway = document["gateway"].as_str().unwrap();
+
+    let before = last_event(&document);
+    let file = write_reviews(&document, &split(&[("v3", 100)]));
+    eventually("all answers are v3's", SOON, || all_from(gateway, "reviews-v3"));
+    let mut told = Vec::new();
+    eventually("the callers have acknowledged", SOON, || {
+        told = events(&document, before);
+        of_kind(&told, "ack").len() >= 6
+    });
+    let change = of_kind(&told, "change");
+    assert_eq!(change.len(), 1, "{told:#?}");
+    assert_eq!(change[0]["object"], "VirtualService/default/reviews");
+    assert_eq!(change[0]["file"], file.to_str().unwrap());
+    assert_eq!(change[0]["line"], 1);
+    for event in told.iter().filter(|event| event["kind"] == "push" || event["kind"] == "ack") {
+        assert_eq!(event["type"], ROUTES, "nothing but routes has changed: {event}");
+        assert!(event["seq"].as_u64() > change[0]["seq"].as_u64(), "{told:#?}");
+        assert!(event["ms"].as_f64().is_some_and(|ms| ms > 0.0), "{event}");
+        assert!(!event["proxy"].as_str().unwrap().starts_with("router"), "the gateway has no such route: {event}");
+    }
+    assert!(of_kind(&told, "nack").is_empty(), "{told:#?}");
+
+    write_reviews(&document, &split(&[("v1", 50), ("v3", 50)]));
+    eventually("both halves answer", SOON, || {
+        let found = tally(gateway, 60);
+        // each is 30 on average; fewer than 10 would come once in ten million times
+        let is_half = |name: &str| found.get(name).is_some_and(|count| *count >= 10);
+        found.len() == 2 && is_half("reviews-v1") && is_half("reviews-v3")
+    });
+
+    write_reviews(&document, &split(&[("v1", 100)]));
+    eventually("all answers are v1's", SOON, || all_from(gateway, "reviews-v1"));
+    let before = last_event(&document);
+    let bad = split(&[("v3", 100)]).replace("  http:", "  hosts: 7\n  http:").replace("  hosts: [reviews]\n", "");
+    write_reviews(&document, &bad);
+    let mut refused = Vec::new();
+    eventually("the document is refused", SOON, || {
+        refused = events(&document, before);
+        !of_kind(&refused, "refused").is_empty()
+    });
+    let refusal = of_kind(&refused, "refused")[0];
+    assert_eq!(refusal["file"], file.to_str().unwrap(), "{refusal}");
+    assert_eq!(refusal["line"], 5, "{refusal}");
+    assert!(refusal["message"].as_str().unwrap().contains("hosts"), "{refusal}");
+    let log = std::path::Path::new(document["logs"].as_str().unwrap()).join("up.log");
+    let place = format!("REFUSED {}:5", file.display());
+    eventually("the user is told file and line", SOON, || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.contains(&place))
+    });
+    assert!(all_from(gateway, "reviews-v1"), "the last good keeps serving");
+    assert!(of_kind(&events(&document, before), "push").is_empty(), "a refused document sends nothing");
+
+    write_reviews(&document, &split(&[("v2", 100)]));
+    eventually("the corrected one is in force", SOON, || all_from(gateway, "reviews-v2"));
+}
+
+#[test]
+fn what_envoy_refuses_is_recorded_in_its_words_and_harms_nothing_else() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let mesh = Mesh::in_directory(directory.path());
+    let document = mesh.up(&["--traffic", "0"]);
+    let gateway = document["gateway"].as_str().unwrap();
+    write_reviews(&document, &split(&[("v3", 100)]));
+    eventually("all answers are v3's", SOON, || all_from(gateway, "reviews-v3"));
+
+    // Envoy's regular expressions are read by Envoy alone
+    let before = last_event(&document);
+    let patch = "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\n\
+                 metadata: {name: broken, namespace: default}\n\
+                 spec:\n  workloadSelector: {labels: {app: productpage}}\n  configPatches:\n  \
+                 - applyTo: VIRTUAL_HOST\n    match: {context: SIDECAR_OUTBOUND}\n    \
+                 patch: {operation: MERGE, value: {virtual_clusters: [{name: a, headers: [{name: ':path', \
+                 string_match: {safe_regex: {regex: '('}}}]}]}}\n";
+    let file = std::path::Path::new(document["folder"].as_str().unwrap()).join("broken.yaml");
+    std::fs::write(&file, patch).unwrap();
+    let mut told = Vec::new();
+    eventually("Envoy has refused it", SOON, || {
+        told = events(&document, before);
+        !of_kind(&told, "nack").is_empty()
+    });
+    let nack = of_kind(&told, "nack")[0];
+    assert!(nack["message"].as_str().unwrap().contains("missing )"), "Envoy's own words: {nack}");
+    assert!(nack["proxy"].as_str().unwrap().contains("productpage-v1.default"), "{nack}");
+    assert_eq!(nack["type"], ROUTES);
+    let of = |name: &str| syncz(&document).into_iter().find(|proxy| proxy["proxy"] == name).unwrap_or_default();
+    let refused = of("productpage-v1.default")["resources"][ROUTES].clone();
+    assert!(refused["lastError"].as_str().unwrap().contains("missing )"), "{refused}");
+    assert_ne!(refused["sent"], refused["acked"], "{refused}");
+    let other = of("details-v1.default")["resources"][ROUTES].clone();
+    assert_eq!(other["sent"], other["acked"], "{other}");
+    assert!(all_from(gateway, "reviews-v3"), "the routes that were accepted last go on");
+
+    std::fs::remove_file(&file).unwrap();
+    eventually("the refusal is over", SOON, || {
+        let routes = of("productpage-v1.default")["resources"][ROUTES].clone();
+        routes["sent"] == routes["acked"] && routes["acked"].is_string()
+    });
+    write_reviews(&document, &split(&[("v1", 100)]));
+    eventually("edits reach it again", SOON, || all_from(gateway, "reviews-v1"));
+}
