@@ -6,8 +6,8 @@ use config::decode::documents;
 pub(crate) fn fuzz_entry(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let decoded = documents("input.yaml", &text);
-    // a line may end with a return alone
-    let lines = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 1;
+    // A line may end with a return alone, and the end of a text stands on a line after its last.
+    let lines = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 2;
     for problem in &decoded.problems {
         assert!(problem.line as usize <= lines, "{problem:?} is outside of {lines} lines");
         assert!(!problem.message.is_empty(), "{problem:?} says nothing");

@@ -121,9 +121,12 @@ metadata:
   namespace: ns-{namespace}
   labels: {{app: svc-{service}}}
 spec:
+  clusterIP: 10.96.{}.{}
   selector: {{app: svc-{service}}}
   ports:
-"
+",
+            service >> 8,
+            service & 255
         );
         for (name, port, target) in Self::ports(service) {
             out += &format!("  - {{name: {name}, port: {port}, targetPort: {target}, protocol: TCP}}\n");

@@ -300,8 +300,9 @@ impl Inner {
         let mut classes = self.classes.lock();
         let kept =
             classes.editions.get(key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
-        let edition =
-            kept.unwrap_or_else(|| Edition::new(revision.0, built.resources.iter().map(|r| resource(key, r)).collect()));
+        let edition = kept.unwrap_or_else(|| {
+            Edition::new(revision.0, built.resources.iter().map(|r| resource(key, r)).collect())
+        });
         // a class without connections is a debug page's: nothing is remembered of it
         let Some(known) = classes.known.get_mut(class) else { return edition };
         let before = known.uses.insert(key.of, key.clone());
@@ -386,14 +387,6 @@ impl Catalog for MeshCatalog {
     fn observe(&self, client: &Arc<Member>, event: Observation<'_>) {
         let id = &client.id;
         let told = match event {
-            Observation::Connected { connection, .. } => {
-                tracing::info!(target: "ads", "ADS: new connection for node:{connection}");
-                return;
-            }
-            Observation::Disconnected => {
-                tracing::info!(target: "ads", "ADS: {id} disconnected");
-                return;
-            }
             Observation::Sent { type_url, resources, removed, bytes, revision, .. } => {
                 let short = type_url.short();
                 tracing::info!(target: "ads", "{short}: PUSH for node:{id} resources:{} removed:{} size:{bytes}B", resources.len(), removed.len());

@@ -193,13 +193,10 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tasks.push(ports::serve_plain(&server, listener, stopped));
     }
     ready.store(true, Ordering::SeqCst);
-    tracing::info!(
-        "serving: plaintext xDS {:?}, xDS over TLS {:?}, HTTP {:?}, monitoring {:?}",
-        addresses[0],
-        addresses[1],
-        addresses[2],
-        addresses[3]
-    );
+    let places = ["plaintext xDS", "xDS over TLS", "HTTP", "monitoring"].iter().zip(&addresses);
+    for (what, address) in places.filter_map(|(what, address)| Some((what, (*address)?))) {
+        tracing::info!("serving {what} on {address}");
+    }
     Ok(Running { server, catalog, addresses, stop, tasks, ready })
 }
 

@@ -8,14 +8,14 @@ use e2e::get;
 use serde_json::Value;
 
 /// One mesh at a time: several would share this machine's two or three processors, and its ports.
-pub fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Looks until the condition holds.
 #[track_caller]
-pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + within;
     while !holds() {
         assert!(Instant::now() < deadline, "not within {within:?}: {what}");
@@ -24,7 +24,7 @@ pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
 }
 
 /// The name of the reviews workload that answered a call through the gateway; the failure otherwise.
-pub fn reviewer(gateway: &str) -> Result<String, String> {
+pub(crate) fn reviewer(gateway: &str) -> Result<String, String> {
     let url = format!("{gateway}/api/v1/products/0/reviews");
     let answer = get(&url, &[]).map_err(|error| error.to_string())?;
     let body: Value = serde_json::from_str(&answer.body)
@@ -36,46 +36,46 @@ pub fn reviewer(gateway: &str) -> Result<String, String> {
 }
 
 /// The proxy of a workload in the mesh's document.
-pub fn proxy<'a>(document: &'a Value, workload: &str) -> &'a Value {
+pub(crate) fn proxy<'a>(document: &'a Value, workload: &str) -> &'a Value {
     let mut proxies = document["proxies"].as_array().into_iter().flatten();
     proxies.find(|proxy| proxy["workload"] == workload).unwrap_or(&Value::Null)
 }
 
 /// The control plane's events after a number, oldest first; none while it does not answer.
-pub fn events(document: &Value, since: u64) -> Vec<Value> {
+pub(crate) fn events(document: &Value, since: u64) -> Vec<Value> {
     let url = format!("{}/debug/events?since={since}", document["debug"].as_str().unwrap_or_default());
     let Ok(answer) = get(&url, &[]) else { return Vec::new() };
     answer.body.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// The number of the last event.
-pub fn last_event(document: &Value) -> u64 {
+pub(crate) fn last_event(document: &Value) -> u64 {
     events(document, 0).last().and_then(|event| event["seq"].as_u64()).unwrap_or_default()
 }
 
 /// What the control plane knows of each connected proxy.
-pub fn syncz(document: &Value) -> Vec<Value> {
+pub(crate) fn syncz(document: &Value) -> Vec<Value> {
     let url = format!("{}/debug/syncz", document["debug"].as_str().unwrap_or_default());
     let page = get(&url, &[]).ok().and_then(|answer| serde_json::from_str(&answer.body).ok());
     page.unwrap_or_default()
 }
 
 /// One counter or gauge of an Envoy.
-pub fn stat(proxy: &Value, name: &str) -> Option<u64> {
+pub(crate) fn stat(proxy: &Value, name: &str) -> Option<u64> {
     let admin = proxy["admin"].as_str()?;
     let answer = get(&format!("http://{admin}/stats?filter=^{}$", name.replace('.', "\\.")), &[]).ok()?;
     answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")?.trim().parse().ok())
 }
 
 /// Writes the object that says which version of reviews answers.
-pub fn write_reviews(document: &Value, text: &str) -> PathBuf {
+pub(crate) fn write_reviews(document: &Value, text: &str) -> PathBuf {
     let file = Path::new(document["folder"].as_str().unwrap()).join("reviews.yaml");
     std::fs::write(&file, text).unwrap();
     file
 }
 
 /// A VirtualService that splits reviews among subsets by weight.
-pub fn split(weights: &[(&str, u32)]) -> String {
+pub(crate) fn split(weights: &[(&str, u32)]) -> String {
     let mut text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
                     metadata: {name: reviews, namespace: default}\n\
                     spec:\n  hosts: [reviews]\n  http:\n  - route:\n"
@@ -87,18 +87,18 @@ pub fn split(weights: &[(&str, u32)]) -> String {
 }
 
 /// Sends a signal to a process.
-pub fn signal(name: &str, pid: u64) {
+pub(crate) fn signal(name: &str, pid: u64) {
     let sent = std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
     assert!(sent.success(), "kill {name} {pid}");
 }
 
 /// Whether a process is gone, or waits only for its parent to take note.
-pub fn is_dead(pid: u64) -> bool {
+pub(crate) fn is_dead(pid: u64) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
 /// The processes whose parent this is.
-pub fn children(parent: u64) -> Vec<u64> {
+pub(crate) fn children(parent: u64) -> Vec<u64> {
     let of = |pid: u64| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
@@ -107,12 +107,12 @@ pub fn children(parent: u64) -> Vec<u64> {
 }
 
 /// All processes of this machine.
-pub fn processes() -> impl Iterator<Item = u64> {
+pub(crate) fn processes() -> impl Iterator<Item = u64> {
     std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// The parts of a file of the kernel that ends each of them with a zero byte.
-pub fn parts(path: &str) -> Vec<String> {
+pub(crate) fn parts(path: &str) -> Vec<String> {
     let bytes = std::fs::read(path).unwrap_or_default();
     bytes
         .split(|byte| *byte == 0)

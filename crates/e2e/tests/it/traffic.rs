@@ -11,7 +11,7 @@ use crate::stage::{eventually, reviewer};
 const AT_MOST: Duration = Duration::from_secs(90);
 
 /// Requests that are going on.
-pub struct Traffic {
+pub(crate) struct Traffic {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     failed: Arc<Mutex<Vec<String>>>,
@@ -20,7 +20,7 @@ pub struct Traffic {
 
 impl Traffic {
     /// Starts asking for reviews through the gateway.
-    pub fn start(gateway: &str) -> Self {
+    pub(crate) fn start(gateway: &str) -> Self {
         let mut traffic = Self {
             stop: Arc::default(),
             answered: Arc::default(),
@@ -46,7 +46,7 @@ impl Traffic {
     }
 
     /// Waits until this many more requests have been answered.
-    pub fn await_answers(&self, more: usize) {
+    pub(crate) fn await_answers(&self, more: usize) {
         let until = self.answered.load(Ordering::SeqCst) + more;
         eventually("requests are answered", Duration::from_secs(30), || {
             self.answered.load(Ordering::SeqCst) >= until
@@ -54,7 +54,7 @@ impl Traffic {
     }
 
     /// Ends it: what failed.
-    pub fn stop(mut self) -> Vec<String> {
+    pub(crate) fn stop(mut self) -> Vec<String> {
         self.stop.store(true, Ordering::SeqCst);
         for caller in self.callers.drain(..) {
             caller.join().unwrap();

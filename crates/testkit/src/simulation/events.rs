@@ -13,7 +13,7 @@ use super::faults::Sabotage;
 use super::judge::{self, Judge};
 use super::link::Link;
 use super::plane::{Plane, Seen};
-use super::proxy::Proxy;
+use super::proxy::{Proxy, is_wildcard};
 use super::random::Random;
 use super::user::User;
 use super::{Failure, Options, Report};
@@ -395,8 +395,10 @@ impl Simulation {
             return Ok(());
         }
         for (of, name) in &proxy.repeated {
+            // By name, state of the world cannot say that something is gone.
+            let unsaid = proxy.variant == Variant::Sotw && !is_wildcard(*of);
             let waits = matches!(of, TypeName::Cluster | TypeName::Endpoint);
-            if !(waits && self.judge.was_gone(&proxy.class, *of, name)) {
+            if !((waits || unsaid) && self.judge.was_gone(&proxy.class, *of, name)) {
                 return Err(format!("{}: {of:?} {name} was sent again unchanged and unasked", proxy.name));
             }
         }
