@@ -121,7 +121,7 @@ pub(crate) struct Report {
 /// When the server does not start, ends, or never completes its sidecars.
 pub(crate) async fn run(plan: &Plan) -> Result<Report> {
     let folder = tempfile::tempdir()?;
-    let work = plan.keep.clone().unwrap_or_else(|| folder.path().to_owned());
+    let work = std::path::absolute(plan.keep.as_deref().unwrap_or_else(|| folder.path()))?;
     let objects = work.join("objects");
     fs::create_dir_all(&objects).with_context(|| objects.display().to_string())?;
     plan.mesh.write(&objects)?;
@@ -231,8 +231,8 @@ impl Bench<'_> {
             }
             _ => self.edit(event, number)?,
         }
-        // Most of a second is nothing beside what istiod was given: its debounce alone takes a tenth.
-        let quiet = if event == Event::VsTouch { 1500 } else { 700 };
+        // A large mesh is worked on for a while before the first message leaves.
+        let quiet = if event == Event::Eds { 700 } else { 3000 };
         self.quiet(self.seen.now(), Duration::from_millis(quiet)).await;
         outcome.cpu.push((self.server.cpu() - cpu).as_secs_f64() * 1e3 / per);
         outcome.amounts = self.seen.amounts();

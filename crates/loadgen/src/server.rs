@@ -44,10 +44,12 @@ impl Server {
         let log_path = work.join("server.log");
         let log = File::create(&log_path).with_context(|| log_path.display().to_string())?;
         let began = Instant::now();
+        // it runs in another folder
+        let program = &std::path::absolute(program)?;
         let child = Command::new(program)
             .arg("discovery")
             .arg("--configDir")
-            .arg(objects)
+            .arg(std::path::absolute(objects)?)
             .arg(format!("--grpcAddr={discovery}"))
             .arg(format!("--httpAddr={http}"))
             .arg(format!("--monitoringAddr={monitoring}"))

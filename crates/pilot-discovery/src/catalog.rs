@@ -163,22 +163,8 @@ impl MeshCatalog {
     /// The class of a node: what it says of itself, as far as this control plane makes use of it.
     fn class_of(&self, node: &Node, variant: xds::Variant) -> Result<Proxy, String> {
         let mut proxy = Proxy::from_node(node)?;
-        proxy.capabilities.virtual_hosts = self.0.virtual_hosts
-            && variant == xds::Variant::Delta
-            && !node.extensions.is_empty()
-            && envoy_version(node) >= (1, 37);
+        proxy.capabilities.virtual_hosts &= self.0.virtual_hosts && variant == xds::Variant::Delta;
         Ok(proxy)
-    }
-}
-
-/// The Envoy release a node announces; (0, 0) if none.
-fn envoy_version(node: &Node) -> (u32, u32) {
-    use proto::envoy::config::core::v3::node::UserAgentVersionType::UserAgentBuildVersion;
-    match &node.user_agent_version_type {
-        Some(UserAgentBuildVersion(build)) => {
-            build.version.as_ref().map_or((0, 0), |v| (v.major_number, v.minor_number))
-        }
-        _ => (0, 0),
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Options {
     pub pod: String,
     /// Where a self-signed root is kept (`MELTEMI_CA_DIR`).
     pub own_ca: PathBuf,
-    /// `MELTEMI_VHDS`: virtual hosts as resources of their own.
+    /// `MELTEMI_VHDS`: virtual hosts as resources of their own, for Envoys that can take them; on unless `false`.
     pub virtual_hosts: bool,
     /// `PILOT_XDS_SEND_TIMEOUT`; `None` for no limit.
     pub send_timeout: Option<Duration>,
@@ -73,7 +73,7 @@ impl Options {
             "" | "2562047h47m16.854775807s" => None,
             _ => Some(duration("keepaliveMaxServerConnectionAge")?),
         };
-        let flag = |name: &str| vars.read::<bool>(name).ok().flatten().unwrap_or(false);
+        let unless_off = |name: &str| vars.read::<bool>(name).ok().flatten().unwrap_or(true);
         let options = Self {
             folder: path("configDir"),
             generated: path("generatedConfigDir"),
@@ -91,7 +91,7 @@ impl Options {
             max_age,
             pod: vars.get("POD_NAME").unwrap_or("istiod").to_owned(),
             own_ca: vars.get("MELTEMI_CA_DIR").unwrap_or("./var/istio-ca").into(),
-            virtual_hosts: flag("MELTEMI_VHDS"),
+            virtual_hosts: unless_off("MELTEMI_VHDS"),
             send_timeout: vars
                 .read::<Duration>("PILOT_XDS_SEND_TIMEOUT")
                 .ok()

@@ -135,7 +135,7 @@ impl TypeUrl {
 
     /// Whether removals wait until everything that may still mention the resource has been sent.
     pub(crate) fn removed_last(&self) -> bool {
-        matches!(self, Self::Cluster | Self::Endpoint)
+        matches!(self, Self::Cluster | Self::Endpoint | Self::Secret)
     }
 }
 

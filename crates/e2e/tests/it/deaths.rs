@@ -8,7 +8,8 @@ use e2e::{Mesh, get};
 use serde_json::Value;
 
 use crate::stage::{
-    alone, children, eventually, events, is_dead, parts, proxy, reviewer, signal, split, stat, syncz, write_reviews,
+    alone, children, events, eventually, is_dead, parts, proxy, reviewer, signal, split, stat, syncz,
+    write_reviews,
 };
 use crate::traffic::Traffic;
 
@@ -60,7 +61,10 @@ fn received(proxy: &Value) -> BTreeMap<String, u64> {
         .any(|end| name.ends_with(end))
     };
     let lines = page.lines().filter_map(|line| line.split_once(": "));
-    lines.filter(|(name, _)| counts(name)).filter_map(|(n, v)| Some((n.to_owned(), v.parse().ok()?))).collect()
+    lines
+        .filter(|(name, _)| counts(name))
+        .filter_map(|(n, v)| Some((n.to_owned(), v.parse().ok()?)))
+        .collect()
 }
 
 #[test]

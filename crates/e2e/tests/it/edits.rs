@@ -5,7 +5,9 @@ use std::time::Duration;
 use e2e::{Mesh, get};
 use serde_json::Value;
 
-use crate::stage::{alone, eventually, events, last_event, parts, processes, proxy, reviewer, split, syncz, write_reviews};
+use crate::stage::{
+    alone, events, eventually, last_event, parts, processes, proxy, reviewer, split, syncz, write_reviews,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 const ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
@@ -90,7 +92,10 @@ fn an_edit_is_told_from_file_to_acknowledgement_and_a_refused_one_leaves_the_las
         assert_eq!(event["type"], ROUTES, "nothing but routes has changed: {event}");
         assert!(event["seq"].as_u64() > change[0]["seq"].as_u64(), "{told:#?}");
         assert!(event["ms"].as_f64().is_some_and(|ms| ms > 0.0), "{event}");
-        assert!(!event["proxy"].as_str().unwrap().starts_with("router"), "the gateway has no such route: {event}");
+        assert!(
+            !event["proxy"].as_str().unwrap().starts_with("router"),
+            "the gateway has no such route: {event}"
+        );
     }
     assert!(of_kind(&told, "nack").is_empty(), "{told:#?}");
 
@@ -105,7 +110,8 @@ fn an_edit_is_told_from_file_to_acknowledgement_and_a_refused_one_leaves_the_las
     write_reviews(&document, &split(&[("v1", 100)]));
     eventually("all answers are v1's", SOON, || all_from(gateway, "reviews-v1"));
     let before = last_event(&document);
-    let bad = split(&[("v3", 100)]).replace("  http:", "  hosts: 7\n  http:").replace("  hosts: [reviews]\n", "");
+    let bad =
+        split(&[("v3", 100)]).replace("  http:", "  hosts: 7\n  http:").replace("  hosts: [reviews]\n", "");
     write_reviews(&document, &bad);
     let mut refused = Vec::new();
     eventually("the document is refused", SOON, || {
@@ -149,12 +155,15 @@ fn what_envoy_refuses_is_recorded_in_its_words_and_harms_nothing_else() {
     let mut told = Vec::new();
     eventually("Envoy has refused it", SOON, || {
         told = events(&document, before);
-        of_kind(&told, "nack").iter().any(|nack| nack["proxy"].as_str().unwrap().contains("productpage-v1.default"))
+        of_kind(&told, "nack")
+            .iter()
+            .any(|nack| nack["proxy"].as_str().unwrap().contains("productpage-v1.default"))
     });
     let nack = of_kind(&told, "nack")[0];
     assert!(nack["message"].as_str().unwrap().contains("missing )"), "Envoy's own words: {nack}");
     assert_eq!(nack["type"], ROUTES);
-    let of = |name: &str| syncz(&document).into_iter().find(|proxy| proxy["proxy"] == name).unwrap_or_default();
+    let of =
+        |name: &str| syncz(&document).into_iter().find(|proxy| proxy["proxy"] == name).unwrap_or_default();
     let refused = of("productpage-v1.default")["resources"][ROUTES].clone();
     assert!(refused["lastError"].as_str().unwrap().contains("missing )"), "{refused}");
     assert_ne!(refused["sent"], refused["acked"], "{refused}");

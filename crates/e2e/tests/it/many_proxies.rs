@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use e2e::programs;
 use proto::envoy::config::core::v3::Node;
@@ -14,14 +14,15 @@ use testkit::scripted::Scripted;
 use tokio::sync::{mpsc, watch};
 use xds::TypeUrl;
 
-use crate::stage::alone;
+use crate::stage::{alone, replace};
 
 const SERVICES: usize = 50;
 const PROXIES: usize = 1000;
-const SLOW: usize = 20;
+/// More than pushes may go on at a time (`PILOT_PUSH_THROTTLE`): if they held their turn, nobody else would get one.
+const UNREAD: usize = 200;
 const EDITS: usize = 8;
 const WITHIN: Duration = Duration::from_secs(100);
-/// Far below what the unread responses of all edits would take if each were kept.
+/// All clusters change with every edit, some 60 KiB; the unread responses would take more than this if each were kept.
 const GROWTH_MIB: u64 = 64;
 
 struct Plane {
@@ -87,6 +88,14 @@ fn service(index: usize, second: usize, note: &str) -> String {
     text
 }
 
+/// Something of every cluster.
+fn timeouts(milliseconds: usize) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: all, namespace: default}}\n\
+         spec: {{host: '*.default.svc.cluster.local', trafficPolicy: {{connectionPool: {{tcp: {{connectTimeout: {milliseconds}ms}}}}}}}}\n"
+    )
+}
+
 fn sidecar(index: usize) -> Node {
     let ip = format!("10.9.{}.{}", index / 250, index % 250 + 1);
     node("sidecar", &ip, &format!("client-{index}"), "default", &[("app", "client")])
@@ -144,9 +153,8 @@ struct Unread {
 impl Unread {
     async fn connect(socket: &Path, index: usize) -> Self {
         let endpoint = tonic::transport::Endpoint::try_from(format!("unix://{}", socket.display())).unwrap();
-        let channel =
-            endpoint.initial_stream_window_size(1 << 10).initial_connection_window_size(1 << 16).connect();
-        let mut client = AggregatedDiscoveryServiceClient::new(channel.await.unwrap());
+        let endpoint = endpoint.initial_stream_window_size(1 << 10).initial_connection_window_size(1 << 16);
+        let mut client = AggregatedDiscoveryServiceClient::new(endpoint.connect().await.unwrap());
         let (requests, outgoing) = mpsc::channel(4);
         for of in [TypeUrl::Cluster, TypeUrl::Listener] {
             let request = DeltaDiscoveryRequest {
@@ -172,7 +180,9 @@ async fn all_done(
     while found.iter().any(Option::is_none) {
         let left = found.iter().filter(|one| one.is_none()).count();
         let report = tokio::time::timeout_at(deadline, reports.recv()).await;
-        let Ok(Some((index, of, counts))) = report else { panic!("{left} proxies have not done step {step}") };
+        let Ok(Some((index, of, counts))) = report else {
+            panic!("{left} proxies have not done step {step}")
+        };
         assert_eq!(of, step, "proxy {index}");
         found[index] = Some(counts);
     }
@@ -191,13 +201,12 @@ async fn story(directory: &Path) {
     let folder = directory.join("objects");
     std::fs::create_dir(&folder).unwrap();
     let write = |index: usize, second: usize, note: &str| {
-        std::fs::write(folder.join(format!("s{index}.yaml")), service(index, second, note)).unwrap();
+        replace(&folder.join(format!("s{index}.yaml")), &service(index, second, note));
     };
     (0..SERVICES).for_each(|index| write(index, 2, ""));
     let plane = Plane::start(directory, &folder).await;
-    let t0 = Instant::now();
     let mut unread = Vec::new();
-    for index in 0..SLOW {
+    for index in 0..UNREAD {
         unread.push(Unread::connect(&plane.socket, index).await);
     }
     let (announce, steps) = watch::channel(0);
@@ -207,32 +216,33 @@ async fn story(directory: &Path) {
         following.spawn(follow(plane.socket.clone(), index, steps.clone(), done.clone()));
     }
     let at_start = all_done(&mut reports, 0).await;
-    eprintln!("start {:?} mem {}", t0.elapsed(), plane.memory());
 
     // what no proxy sees, and then something that every one sees, so that there is an end to wait for
     (0..SERVICES).for_each(|index| write(index, 2, "nobody who routes reads this"));
     write(0, 100, "nor this");
     let _ = announce.send(100);
     let marked = all_done(&mut reports, 100).await;
-    eprintln!("marked {:?} mem {}", t0.elapsed(), plane.memory());
     for (index, (before, after)) in at_start.iter().zip(&marked).enumerate() {
         assert_eq!(after.1 - before.1, 1, "proxy {index}: the endpoints of one service are one resource");
         assert_eq!(after.0 - before.0, 1, "proxy {index}: and one response");
     }
 
     let before = plane.memory();
+    let mut latest = marked.clone();
     for step in 101..101 + EDITS {
-        (1..SERVICES).for_each(|index| write(index, step, ""));
+        replace(&folder.join("all.yaml"), &timeouts(step));
         write(0, step, "");
         let _ = announce.send(step);
-        all_done(&mut reports, step).await;
+        latest = all_done(&mut reports, step).await;
     }
     let after = plane.memory();
-    eprintln!("edits {:?} mem {}", t0.elapsed(), plane.memory());
+    for (index, (before, after)) in marked.iter().zip(&latest).enumerate() {
+        assert!(after.1 - before.1 > EDITS * SERVICES / 2, "proxy {index} has not seen the clusters change");
+    }
     assert!(after < before + GROWTH_MIB, "memory went from {before} MiB to {after} MiB in {EDITS} edits");
     drop(announce);
     while let Some(ended) = following.join_next().await {
         ended.unwrap().unwrap();
     }
-    assert_eq!(unread.len(), SLOW, "held to the end");
+    assert_eq!(unread.len(), UNREAD, "held to the end");
 }

@@ -14,7 +14,8 @@ fn serials(proxy: &Value) -> BTreeSet<String> {
     let url = format!("http://{}/certs", proxy["admin"].as_str().unwrap_or_default());
     let page = get(&url, &[]).ok().and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
     let certificates = page.as_ref().and_then(|page| page["certificates"].as_array());
-    let chains = certificates.into_iter().flatten().filter_map(|one| one["cert_chain"][0]["serial_number"].as_str());
+    let chains =
+        certificates.into_iter().flatten().filter_map(|one| one["cert_chain"][0]["serial_number"].as_str());
     chains.map(str::to_owned).collect()
 }
 

@@ -70,8 +70,15 @@ pub(crate) fn stat(proxy: &Value, name: &str) -> Option<u64> {
 /// Writes the object that says which version of reviews answers.
 pub(crate) fn write_reviews(document: &Value, text: &str) -> PathBuf {
     let file = Path::new(document["folder"].as_str().unwrap()).join("reviews.yaml");
-    std::fs::write(&file, text).unwrap();
+    replace(&file, text);
     file
+}
+
+/// Writes a file beside its folder and moves it into place: nobody sees half of it.
+pub(crate) fn replace(file: &Path, text: &str) {
+    let beside = file.parent().and_then(Path::parent).unwrap().join("new");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(&beside, file).unwrap();
 }
 
 /// A VirtualService that splits reviews among subsets by weight.

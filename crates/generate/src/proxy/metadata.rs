@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh::endpoints::Locality;
-use proto::envoy::config::core::v3::Node;
+use proto::envoy::config::core::v3::{Node, node::UserAgentVersionType};
 use proto::google::protobuf::{Struct, Value, value::Kind};
 
 use super::{Capabilities, Interception, IpMode, OwnWorkload, Proxy, ProxyKind};
@@ -219,13 +219,25 @@ fn capabilities(node: &Node) -> Capabilities {
         return Capabilities::ISTIO;
     }
     let has = |name: &str| node.extensions.iter().any(|e| e.name == name);
-    Capabilities {
+    let own = Capabilities {
         stats: has("istio.stats") || has("envoy.filters.http.istio_stats"),
         alpn: has("istio.alpn") || has("envoy.filters.http.istio_alpn"),
         metadata_exchange: has("envoy.filters.network.metadata_exchange")
             || has("istio.peer_metadata")
             || has("envoy.filters.http.peer_metadata"),
         virtual_hosts: false,
+    };
+    // Older releases refuse virtual hosts over ADS.
+    Capabilities { virtual_hosts: own == Capabilities::STOCK && envoy_version(node) >= (1, 37), ..own }
+}
+
+/// The Envoy release that a node announces; (0, 0) if none.
+fn envoy_version(node: &Node) -> (u32, u32) {
+    match &node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {
+            build.version.as_ref().map_or((0, 0), |v| (v.major_number, v.minor_number))
+        }
+        _ => (0, 0),
     }
 }
 

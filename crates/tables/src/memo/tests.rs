@@ -1,3 +1,5 @@
+//! Memos beside commits and forgets that come in between.
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;

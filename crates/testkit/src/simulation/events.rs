@@ -68,7 +68,7 @@ impl Simulation {
         let settings = Settings::default();
         let user = User::new(&mut random);
         // Rebuilding every hit is dear: a part of the seeds does it.
-        let plane = Plane::new(settings.clone(), &user.facts, seed % 16 == 0);
+        let plane = Plane::new(settings.clone(), &user.facts, seed.is_multiple_of(16));
         let budget = PushBudget::new(1024 << random.below(6));
         let mut simulation = Self {
             seed,
@@ -117,7 +117,7 @@ impl Simulation {
             let variant = if self.random.percent(70) { Variant::Delta } else { Variant::Sotw };
             let mut proxy = Proxy::new(name, Class::new(class), variant);
             proxy.slow = self.random.percent(15);
-            proxy.picky = self.random.percent(15).then(|| self.random.next());
+            proxy.picky = self.random.percent(15).then(|| self.random.any());
             let text =
                 format!("{name} speaks {variant:?}, slow {}, picky {}", proxy.slow, proxy.picky.is_some());
             self.note(|| text);
@@ -162,13 +162,13 @@ impl Simulation {
     }
 
     pub(super) fn play(mut self) -> Result<Report, Box<Failure>> {
-        match self.to_the_end() {
+        match self.run() {
             Ok(()) => Ok(Report { time: self.now, ..self.report }),
             Err(reason) => Err(Box::new(Failure { seed: self.seed, reason, steps: self.steps })),
         }
     }
 
-    fn to_the_end(&mut self) -> Result<(), String> {
+    fn run(&mut self) -> Result<(), String> {
         for _ in 0..EVENTS {
             let Some(((time, _), event)) = self.events.pop_first() else { return self.verdict() };
             self.now = time;
@@ -397,7 +397,7 @@ impl Simulation {
         for (of, name) in &proxy.repeated {
             // By name, state of the world cannot say that something is gone.
             let unsaid = proxy.variant == Variant::Sotw && !is_wildcard(*of);
-            let waits = matches!(of, TypeName::Cluster | TypeName::Endpoint);
+            let waits = matches!(of, TypeName::Cluster | TypeName::Endpoint | TypeName::Secret);
             if !((waits || unsaid) && self.judge.was_gone(&proxy.class, *of, name)) {
                 return Err(format!("{}: {of:?} {name} was sent again unchanged and unasked", proxy.name));
             }

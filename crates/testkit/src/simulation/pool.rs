@@ -34,6 +34,7 @@ fn slots() -> Vec<Slot> {
         all.push(slices(namespace, name, subnet));
     }
     all.extend(traffic());
+    all.extend(rules());
     all.extend(policies());
     all.into_iter()
         .map(|texts| Slot { variants: texts.iter().flat_map(|t| fixture::objects(t)).collect() })
@@ -90,7 +91,7 @@ fn slices(namespace: &str, name: &str, subnet: usize) -> Vec<String> {
     let near = (pods.map_or_else(|| format!("10.1.{subnet}.1"), |ip| format!("10.0.0.{ip}")), "true");
     let far = (format!("10.1.{subnet}.2"), "true");
     let ill = (format!("10.1.{subnet}.3"), "false");
-    vec![slice(&[near.clone()]), slice(&[near.clone(), far.clone()]), slice(&[]), slice(&[far, ill])]
+    vec![slice(std::slice::from_ref(&near)), slice(&[near, far.clone()]), slice(&[]), slice(&[far, ill])]
 }
 
 const ROUTED: &str = "apiVersion: networking.istio.io/v1\nkind: VirtualService\n";
@@ -169,6 +170,14 @@ fn traffic() -> Vec<Vec<String>> {
                 ),
             ),
         ],
+        gateways(),
+    ]
+}
+
+fn rules() -> Vec<Vec<String>> {
+    let one = "one.a.svc.cluster.local";
+    let two = "two.b.svc.cluster.local";
+    vec![
         vec![
             rule(
                 "a",
@@ -206,7 +215,6 @@ fn traffic() -> Vec<Vec<String>> {
                 "  host: out.example.com\n  trafficPolicy: {tls: {mode: MUTUAL, credentialName: out}}\n",
             ),
         ],
-        gateways(),
     ]
 }
 

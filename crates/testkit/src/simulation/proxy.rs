@@ -124,7 +124,7 @@ impl Proxy {
                 self.ask(of, &name);
             }
         }
-        self.request(of, Arc::from(""), None, wish)
+        self.request(of, "", None, wish)
     }
 
     fn names(&self, of: TypeName) -> Vec<String> {
@@ -141,7 +141,7 @@ impl Proxy {
         self.healing = false;
     }
 
-    fn request(&self, of: TypeName, nonce: Arc<str>, error: Option<Rejection>, wish: Wish) -> Request {
+    fn request(&self, of: TypeName, nonce: &str, error: Option<Rejection>, wish: Wish) -> Request {
         Request { type_url: TypeUrl::parse(of.url()), nonce: nonce.to_string(), error, wish }
     }
 
@@ -179,7 +179,7 @@ impl Proxy {
             Variant::Delta => Wish::Delta { subscribe: vec![], unsubscribe: vec![], claims: vec![] },
             Variant::Sotw => Wish::Sotw { names: self.names(of) },
         };
-        out.insert(0, self.request(of, response.nonce.clone(), error, wish));
+        out.insert(0, self.request(of, &response.nonce, error, wish));
         Ok(out)
     }
 
@@ -338,7 +338,7 @@ impl Proxy {
                     unsubscribe: strings(&dropped),
                     claims: vec![],
                 };
-                Some(self.request(of, Arc::from(""), None, wish))
+                Some(self.request(of, "", None, wish))
             }
             Variant::Sotw => {
                 // Asked again for the same names too: a resent cluster waits for its endpoints.
@@ -351,7 +351,7 @@ impl Proxy {
                 if nonce.is_empty() {
                     self.names(of).iter().for_each(|name| self.ask(of, name));
                 }
-                Some(self.request(of, nonce, None, Wish::Sotw { names: self.names(of) }))
+                Some(self.request(of, &nonce, None, Wish::Sotw { names: self.names(of) }))
             }
         }
     }

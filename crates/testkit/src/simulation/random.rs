@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,16 +23,16 @@ impl Random {
     /// A number below `end`; 0 if there is none.
     pub fn below(&mut self, end: usize) -> usize {
         // The remainder is below `end`, which is a usize.
-        usize::try_from(self.next() % (end.max(1) as u64)).unwrap_or(0)
+        usize::try_from(self.any() % (end.max(1) as u64)).unwrap_or(0)
     }
 
     /// True in `of` out of 100 cases.
     pub fn percent(&mut self, of: u64) -> bool {
-        self.next() % 100 < of
+        self.any() % 100 < of
     }
 
     /// A time between the two, in milliseconds.
     pub fn time(&mut self, from: u64, to: u64) -> u64 {
-        from + self.next() % (to - from + 1)
+        from + self.any() % (to - from + 1)
     }
 }

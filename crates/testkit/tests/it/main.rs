@@ -1,4 +1,6 @@
 //! Tests of the test kit, and the tests that only it can run.
 
+#[cfg(test)]
 mod scripted;
+#[cfg(test)]
 mod simulation;

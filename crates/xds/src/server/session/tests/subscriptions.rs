@@ -59,7 +59,7 @@ fn changes_that_come_while_the_client_is_busy_are_merged() {
 }
 
 #[test]
-fn types_go_out_in_order_and_clusters_are_removed_after_what_used_them() {
+fn types_go_out_in_order_and_what_was_used_is_removed_after_what_used_it() {
     let mut s = Script::delta();
     for short in ["SDS", "RDS", "LDS", "EDS", "CDS"] {
         s.set(short, &["old", "kept"]);
@@ -78,9 +78,10 @@ fn types_go_out_in_order_and_clusters_are_removed_after_what_used_them() {
             "RDS +kept",
             "RDS +new",
             "RDS -old",
-            "SDS +kept +new -old",
+            "SDS +kept +new",
             "CDS -old",
-            "EDS -old"
+            "EDS -old",
+            "SDS -old"
         ]
     );
 }
