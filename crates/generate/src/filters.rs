@@ -12,6 +12,7 @@ use proto::envoy::extensions::filters::network::http_connection_manager::v3::{Ht
 use proto::google::protobuf::{Any, Duration, Struct, Value, value::Kind};
 use tables::{Level, Reads};
 
+use crate::authorization::Authorization;
 use crate::encoded::duration;
 use crate::proxy::Proxy;
 use crate::telemetry::{self, Applicable, metrics};
@@ -105,6 +106,7 @@ pub(crate) struct Filters<'a> {
     http_metrics: Vec<HttpFilter>,
     tcp_metrics: Vec<Filter>,
     stock: Option<StockMetrics<'a>>,
+    authorization: Authorization,
 }
 
 impl<'a> Filters<'a> {
@@ -125,6 +127,10 @@ impl<'a> Filters<'a> {
             http_metrics: Vec::new(),
             tcp_metrics: Vec::new(),
             stock: None,
+            authorization: match class {
+                Class::SidecarOutbound => Authorization::default(),
+                Class::SidecarInbound | Class::Gateway => Authorization::of(r, world, proxy),
+            },
         };
         out.measure(&applicable, mesh);
         out

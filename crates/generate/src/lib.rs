@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod authentication;
+mod authorization;
 mod catalog;
 pub mod clusters;
 pub mod encoded;

@@ -296,6 +296,27 @@ impl Ask for GatewayListeners {
     }
 }
 
+/// The services that one route configuration of a sidecar is about.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RouteServices {
+    /// Outbound form.
+    pub proxy: Arc<Proxy>,
+    /// RouteConfiguration name.
+    pub name: Arc<str>,
+}
+level!(RouteServices = 2390);
+impl Ask for RouteServices {
+    type World = World;
+    type Out = routes::Served;
+    fn build(&self, r: &Asking<'_, Self>) -> routes::Served {
+        let seen = r.ask(&ScopeOf(self.proxy.clone()));
+        routes::served(r, r.world(), &seen, &self.name)
+    }
+    fn digest(out: &routes::Served) -> u64 {
+        digest_debug(out)
+    }
+}
+
 /// The virtual hosts that one source (a virtual service or a service without one) adds to a sidecar's route.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct VirtualHosts {
@@ -309,8 +330,14 @@ impl Ask for VirtualHosts {
     type World = World;
     type Out = Vec<routes::PartHost>;
     fn build(&self, r: &Asking<'_, Self>) -> Vec<routes::PartHost> {
-        let seen = r.ask(&ScopeOf(self.proxy.clone()));
-        routes::part(r, r.world(), &self.proxy, &seen, &self.part)
+        match &self.part.source {
+            PartSource::Service(key) => routes::service_part(r, r.world(), &self.proxy, &self.part, key),
+            PartSource::VirtualService(name) => {
+                let seen = r.ask(&ScopeOf(self.proxy.clone()));
+                let table = r.ask(&RouteServices { proxy: self.proxy.clone(), name: self.part.route.clone() });
+                routes::part(r, r.world(), &self.proxy, &seen, &table, &self.part, name)
+            }
+        }
     }
     fn digest(out: &Vec<routes::PartHost>) -> u64 {
         routes::digest_parts(out)
@@ -331,7 +358,8 @@ impl Ask for SidecarRoute {
     type Out = routes::BuiltRoute;
     fn build(&self, r: &Asking<'_, Self>) -> routes::BuiltRoute {
         let seen = r.ask(&ScopeOf(self.proxy.clone()));
-        let parts: Vec<_> = routes::parts(r, r.world(), &self.proxy, &seen, &self.name)
+        let table = r.ask(&RouteServices { proxy: self.proxy.clone(), name: self.name.clone() });
+        let parts: Vec<_> = routes::parts(r, r.world(), &self.proxy, &seen, &table, &self.name)
             .into_iter()
             .map(|part| r.ask(&VirtualHosts { proxy: self.proxy.clone(), part }))
             .collect();
@@ -459,10 +487,18 @@ impl EditionOf {
         out
     }
 
+    /// What outbound listeners tell of the workload: the peer header of a stock Envoy and the tags of traces; where there is
+    /// neither, all workloads that see the same share them.
+    fn told(&self, r: &Reading<'_>) -> Option<Arc<OwnWorkload>> {
+        let stock = !self.proxy.capabilities.metadata_exchange;
+        let told = stock || crate::telemetry::may_trace(r, r.world(), &self.proxy);
+        self.proxy.own.clone().filter(|_| told)
+    }
+
     fn built_listeners(&self, r: &Reading<'_>) -> Vec<Arc<listeners::Built>> {
         match self.proxy.kind {
             ProxyKind::Sidecar => vec![
-                r.ask(&OutboundListeners { proxy: self.outbound(r), own: self.proxy.own.clone() }),
+                r.ask(&OutboundListeners { proxy: self.outbound(r), own: self.told(r) }),
                 r.ask(&InboundListeners(self.proxy.clone())),
             ],
             ProxyKind::Router => vec![r.ask(&GatewayListeners(self.proxy.clone()))],

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh::World;
+use mesh::{ServiceKey, World};
 use tables::{Level, Reads};
 
 use crate::encoded::{Resource, digest_debug};
 use crate::plan::PartSource;
 use crate::proxy::Proxy;
-use crate::scope::Scope;
+use crate::scope::{Named, Scope};
 
 mod actions;
 pub(crate) mod domains;
@@ -22,6 +22,7 @@ pub(crate) mod session;
 mod sidecar;
 
 use domains::Domain;
+pub use sidecar::Served;
 pub(crate) use sidecar::catch_all;
 
 /// One part of a route configuration: what one virtual service, or one service without, adds to it.
@@ -29,6 +30,8 @@ pub(crate) use sidecar::catch_all;
 pub struct Part {
     /// RouteConfiguration name.
     pub route: Arc<str>,
+    /// Port of the listener, 0 where one listener serves all ports.
+    pub port: u32,
     /// Where it comes from.
     pub source: PartSource,
 }
@@ -78,14 +81,45 @@ pub fn travels_apart(proxy: &Proxy, name: &str) -> bool {
     sidecar::travels_apart(proxy, name)
 }
 
-/// The parts of a sidecar's route configuration, in order of precedence.
-pub fn parts<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope, name: &Arc<str>) -> Vec<Part> {
-    sidecar::parts(r, world, proxy, scope, name)
+/// The services that a route configuration is about.
+pub fn served<L: Level>(r: &Reads<L>, world: &World, scope: &Scope, name: &str) -> Served {
+    sidecar::served(r, world, scope, name)
 }
 
-/// The virtual hosts of one part.
-pub fn part<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope, part: &Part) -> Vec<PartHost> {
-    sidecar::part(r, world, proxy, scope, part)
+/// The parts of a sidecar's route configuration, in order of precedence.
+pub fn parts<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    scope: &Scope,
+    served: &Served,
+    name: &Arc<str>,
+) -> Vec<Part> {
+    sidecar::parts(r, world, proxy, scope, served, name)
+}
+
+/// The virtual hosts of a service that no virtual service speaks of: they depend on that service alone.
+pub fn service_part<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    part: &Part,
+    service: &ServiceKey,
+) -> Vec<PartHost> {
+    sidecar::service_part(r, world, proxy, part, service)
+}
+
+/// The virtual hosts of a virtual service.
+pub fn part<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    scope: &Scope,
+    served: &Served,
+    part: &Part,
+    name: &Named,
+) -> Vec<PartHost> {
+    sidecar::part(r, world, proxy, scope, served, part, name)
 }
 
 /// The whole: head, parts with duplicate domains removed, catch-all.

@@ -152,3 +152,11 @@ pub(crate) fn logging<'a>(
     }
     Some(out)
 }
+
+/// Whether listeners of a proxy may carry tracing, whose tags tell of the workload.
+pub(crate) fn may_trace<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> bool {
+    let mesh = &crate::settings(r, world).mesh;
+    mesh.enable_tracing
+        || mesh.default_providers.iter().any(|d| !d.tracing.is_empty())
+        || !Applicable::of(r, world, proxy).tracing.is_empty()
+}

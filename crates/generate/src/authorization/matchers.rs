@@ -69,11 +69,7 @@ pub(super) fn header(name: &str, value: &str, ignore_case: bool) -> HeaderMatche
     } else {
         HeaderMatchSpecifier::StringMatch(StringMatcher { ignore_case, ..string(value) })
     };
-    HeaderMatcher {
-        name: name.into(),
-        header_match_specifier: Some(specifier),
-        ..HeaderMatcher::default()
-    }
+    HeaderMatcher { name: name.into(), header_match_specifier: Some(specifier), ..HeaderMatcher::default() }
 }
 
 /// The text as a regular expression (as Go's `regexp.QuoteMeta`).
@@ -158,7 +154,11 @@ pub(super) fn claim(name: &str, of: StringMatcher) -> MetadataMatcher {
 pub(super) fn claims(path: &[&str], values: &[String]) -> MetadataMatcher {
     let one = either(values.iter().map(|v| text(string(v))).collect());
     let path = std::iter::once("payload").chain(path.iter().copied());
-    metadata(JWT, path, value(value_matcher::MatchPattern::OrMatch(OrMatcher {
-        value_matchers: vec![list(one.clone()), one],
-    })))
+    metadata(
+        JWT,
+        path,
+        value(value_matcher::MatchPattern::OrMatch(OrMatcher {
+            value_matchers: vec![list(one.clone()), one],
+        })),
+    )
 }

@@ -183,7 +183,10 @@ impl Filters<'_> {
                 (false, false) => stock::announce(self.proxy),
             });
         }
-        // Here: authentication, then authorization, then extensions of users.
+        out.extend(self.authorization.custom_http.iter().cloned());
+        // Here: authentication.
+        out.extend(self.authorization.http.iter().cloned());
+        // Here: extensions of users.
         if of.protocol == Protocol::GrpcWeb {
             out.push(http::GRPC_WEB.clone());
         }

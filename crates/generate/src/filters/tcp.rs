@@ -38,6 +38,8 @@ pub(crate) struct Tcp<'a> {
     pub(crate) served: &'a str,
     /// Filters directly before the TCP proxy (dynamic resolution by SNI).
     pub(crate) before: Vec<Filter>,
+    /// Whether authorization holds (all but TLS that a gateway passes on by SNI).
+    pub(crate) guarded: bool,
 }
 
 impl Tcp<'_> {
@@ -57,6 +59,7 @@ impl Tcp<'_> {
             mutual_tls: false,
             served: "",
             before: Vec::new(),
+            guarded: true,
         }
     }
 }
@@ -69,7 +72,10 @@ impl Filters<'_> {
         if of.exchange {
             out.extend(self.exchange());
         }
-        // Here: authorization and extensions of users.
+        if of.guarded {
+            out.extend(self.authorization.tcp.iter().cloned());
+        }
+        // Here: extensions of users.
         out.extend(self.tcp_metrics.iter().cloned());
         out.extend(of.before);
         let prefix = of.stat_prefix.clone();

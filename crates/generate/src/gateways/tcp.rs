@@ -95,6 +95,7 @@ pub(super) fn sni_filters(
     let mut tcp = Tcp { stat_prefix, ..Tcp::to(cluster) };
     apply(&mut tcp, rule, subset);
     tcp.protocol = port.protocol;
+    tcp.guarded = false;
     filters.tcp_proxy_chain(tcp)
 }
 

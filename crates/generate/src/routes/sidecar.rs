@@ -8,7 +8,7 @@ use bytes::Bytes;
 use config::host;
 use config::mesh::{MeshConfig, OutboundTrafficPolicyMode as Policy};
 use config::protocol::Protocol;
-use mesh::World;
+use mesh::{ServiceKey, World};
 use mesh::routes::{Head, VirtualService};
 use mesh::services::{Resolution, Service};
 use prost::Message;
@@ -57,6 +57,54 @@ fn egress<'a>(scope: &'a Scope, name: &str, port: u32) -> Option<&'a Egress> {
     })
 }
 
+/// The services of one route configuration by lower-case host name: what its parts are chosen from, and where
+/// destinations are looked up. Holds nothing that an edit of a service changes unless its HTTP ports change.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Served {
+    by_host: BTreeMap<String, ServedService>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct ServedService {
+    key: ServiceKey,
+    /// Ports of the listener that speak HTTP.
+    ports: Vec<u32>,
+    /// A name for another service: it has no virtual host of its own.
+    alias: bool,
+}
+
+/// The listener's port that a route name means (0 where one listener serves all ports), and its egress listener.
+fn listener<'a>(scope: &'a Scope, name: &str) -> Option<(u32, &'a Egress)> {
+    let (port, _) = port_of(name);
+    let egress = egress(scope, name, port)?;
+    let proxied = egress.port.as_ref().is_some_and(|p| Protocol::parse(&p.protocol) == Protocol::HttpProxy);
+    Some((if proxied { 0 } else { port }, egress))
+}
+
+/// Ports of a service that a listener serves and that speak HTTP.
+fn http_ports(service: &Service, port: u32) -> Vec<u32> {
+    let here = service.ports.iter().filter(|p| port == 0 || p.number == port);
+    here.filter(|p| p.protocol.is_http_or_sniffed()).map(|p| p.number).collect()
+}
+
+/// See [`super::served`].
+pub(super) fn served<L: Level>(r: &Reads<L>, world: &World, scope: &Scope, name: &str) -> Served {
+    let mut out = Served::default();
+    let Some((port, egress)) = listener(scope, name) else { return out };
+    for scoped in &egress.services {
+        let Some(service) = world.services.get(r, &scoped.key) else { continue };
+        if port == 0 || (scoped.has_port(port) && service.port(port).is_some()) {
+            let served = ServedService {
+                key: scoped.key.clone(),
+                ports: http_ports(service, port),
+                alias: service.resolution == Resolution::Alias,
+            };
+            out.by_host.insert(service.key.hostname.to_lowercase(), served);
+        }
+    }
+    out
+}
+
 /// Everything that is the same for all parts of one route configuration.
 struct Table<'a, L: Level> {
     r: &'a Reads<L>,
@@ -66,30 +114,24 @@ struct Table<'a, L: Level> {
     egress: &'a Egress,
     /// Port of the listener; 0 where one listener serves all ports.
     port: u32,
-    /// Services of the listener by lower-case host name.
-    services: BTreeMap<String, &'a Service>,
+    services: &'a BTreeMap<String, ServedService>,
 }
 
 impl<'a, L: Level> Table<'a, L> {
-    fn new(r: &'a Reads<L>, world: &'a World, proxy: &'a Proxy, scope: &'a Scope, name: &str) -> Option<Self> {
-        let (port, _) = port_of(name);
-        let egress = egress(scope, name, port)?;
-        let proxied = egress.port.as_ref().is_some_and(|p| Protocol::parse(&p.protocol) == Protocol::HttpProxy);
-        let port = if proxied { 0 } else { port };
-        let mut services = BTreeMap::new();
-        for scoped in &egress.services {
-            let Some(service) = world.services.get(r, &scoped.key) else { continue };
-            if port == 0 || (scoped.has_port(port) && service.port(port).is_some()) {
-                services.insert(service.key.hostname.to_lowercase(), &**service);
-            }
-        }
-        Some(Self { r, world, proxy, scope, egress, port, services })
+    fn new(
+        r: &'a Reads<L>,
+        world: &'a World,
+        proxy: &'a Proxy,
+        scope: &'a Scope,
+        served: &'a Served,
+        name: &str,
+    ) -> Option<Self> {
+        let (port, egress) = listener(scope, name)?;
+        Some(Self { r, world, proxy, scope, egress, port, services: &served.by_host })
     }
 
-    /// Ports of a service that this listener serves and that speak HTTP.
-    fn ports(&self, service: &Service) -> Vec<u32> {
-        let here = service.ports.iter().filter(|p| self.port == 0 || p.number == self.port);
-        here.filter(|p| p.protocol.is_http_or_sniffed()).map(|p| p.number).collect()
+    fn service(&self, served: &ServedService) -> Option<&'a Service> {
+        self.world.services.get(self.r, &served.key).map(|row| &**row)
     }
 
     fn row(&self, name: &Named) -> Option<&'a Arc<VirtualService>> {
@@ -130,14 +172,14 @@ impl<'a, L: Level> Table<'a, L> {
 
     /// Hosts of a virtual service that are no service here, and the services it speaks of
     /// (as `separateVSHostsAndServices`).
-    fn split(&self, routes: &Head) -> (Vec<String>, Vec<&'a Service>) {
+    fn split(&self, routes: &Head) -> (Vec<String>, Vec<&'a ServedService>) {
         let gateway = &*routes.semantics == "gateway";
         let mut hosts = Vec::new();
         let mut services = Vec::new();
         let (wild, exact): (Vec<_>, Vec<_>) = routes.hosts.iter().partition(|h| h.is_wildcard());
         for h in exact {
             match self.services.get(&h.to_lowercase()) {
-                Some(service) => services.push(*service),
+                Some(service) => services.push(service),
                 None => hosts.push(h.to_string()),
             }
         }
@@ -154,16 +196,16 @@ impl<'a, L: Level> Table<'a, L> {
             let own = (routes.namespace.clone(), routes.name.clone());
             services.extend(
                 matching
-                    .filter(|(_, s)| self.most_specific(s).as_ref() == Some(&own))
-                    .map(|(_, service)| *service),
+                    .filter(|(_, s)| self.most_specific(&s.key).as_ref() == Some(&own))
+                    .map(|(_, service)| service),
             );
         }
         (hosts, services)
     }
 
     /// The virtual service whose host fits a service best (as `computeWildcardHostVirtualServiceIndex`).
-    fn most_specific(&self, service: &Service) -> Option<Named> {
-        let own = service.key.hostname.as_str();
+    fn most_specific(&self, service: &ServiceKey) -> Option<Named> {
+        let own = service.hostname.as_str();
         let mut best: Option<(&str, &Named)> = None;
         for name in &self.egress.virtual_services {
             let Some(row) = self.head(name) else { continue };
@@ -185,12 +227,14 @@ pub(super) fn parts<L: Level>(
     world: &World,
     proxy: &Proxy,
     scope: &Scope,
+    served: &Served,
     name: &Arc<str>,
 ) -> Vec<Part> {
-    let Some(table) = Table::new(r, world, proxy, scope, name) else { return Vec::new() };
+    let Some(table) = Table::new(r, world, proxy, scope, served, name) else { return Vec::new() };
     let gateways = ["mesh".to_owned()];
     let none = |_: &str| None;
     let context = table.context(&gateways, &none);
+    let part = |source: PartSource| Part { route: name.clone(), port: table.port, source };
     let mut out = Vec::new();
     let mut taken: BTreeSet<String> = BTreeSet::new();
     for named in &table.egress.virtual_services {
@@ -201,11 +245,11 @@ pub(super) fn parts<L: Level>(
         let (_, services) = table.split(routes);
         let Some(services) = visible(&table, routes, services) else { continue };
         taken.extend(services.iter().map(|s| s.key.hostname.to_lowercase()));
-        out.push(Part { route: name.clone(), source: PartSource::VirtualService(named.clone()) });
+        out.push(part(PartSource::VirtualService(named.clone())));
     }
-    for (lower, service) in &table.services {
-        if !taken.contains(lower) && service.resolution != Resolution::Alias && !table.ports(service).is_empty() {
-            out.push(Part { route: name.clone(), source: PartSource::Service(service.key.clone()) });
+    for (lower, service) in table.services {
+        if !taken.contains(lower) && !service.alias && !service.ports.is_empty() {
+            out.push(part(PartSource::Service(service.key.clone())));
         }
     }
     out
@@ -215,13 +259,37 @@ pub(super) fn parts<L: Level>(
 fn visible<'a, L: Level>(
     table: &Table<'_, L>,
     routes: &Head,
-    services: Vec<&'a Service>,
-) -> Option<Vec<&'a Service>> {
+    services: Vec<&'a ServedService>,
+) -> Option<Vec<&'a ServedService>> {
     if &*routes.semantics != "gateway" {
         return Some(services);
     }
-    let own = |s: &Service| s.key.namespace == routes.namespace || table.proxy.namespace == routes.namespace;
+    let own = |s: &ServedService| s.key.namespace == routes.namespace || table.proxy.namespace == routes.namespace;
     services.iter().any(|s| own(s)).then_some(services)
+}
+
+/// See [`super::service_part`].
+pub(super) fn service_part<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    part: &Part,
+    key: &ServiceKey,
+) -> Vec<PartHost> {
+    let Some(service) = world.services.get(r, key) else { return Vec::new() };
+    let mesh = &crate::settings(r, world).mesh;
+    let build = |port: u32| {
+        let host = service.key.hostname.as_str();
+        let cluster = subset_key("outbound", port, "", host);
+        let mut route = http::default_outbound(cluster, format!("{}/*", with_port(host, port)), mesh);
+        if let Some(policy) = hash::of_service(r, world, proxy, service, port).as_ref().and_then(hash::policy)
+            && let Some(route::Action::Route(action)) = &mut route.action
+        {
+            action.hash_policy = vec![policy];
+        }
+        host_of_service(r, world, proxy, part.port, service, port, vec![route])
+    };
+    http_ports(service, part.port).into_iter().map(build).collect()
 }
 
 /// See [`super::part`].
@@ -230,41 +298,20 @@ pub(super) fn part<L: Level>(
     world: &World,
     proxy: &Proxy,
     scope: &Scope,
+    served: &Served,
     part: &Part,
+    name: &Named,
 ) -> Vec<PartHost> {
-    let Some(table) = Table::new(r, world, proxy, scope, &part.route) else { return Vec::new() };
-    match &part.source {
-        PartSource::Service(key) => match world.services.get(r, key) {
-            Some(service) => of_service(&table, service),
-            None => Vec::new(),
-        },
-        PartSource::VirtualService(name) => match (table.head(name), table.row(name)) {
-            (Some(head), Some(routes)) => of_virtual_service(&table, head, routes),
-            _ => Vec::new(),
-        },
+    let Some(table) = Table::new(r, world, proxy, scope, served, &part.route) else { return Vec::new() };
+    match (table.head(name), table.row(name)) {
+        (Some(head), Some(routes)) => of_virtual_service(&table, head, routes),
+        _ => Vec::new(),
     }
-}
-
-fn of_service<L: Level>(table: &Table<'_, L>, service: &Service) -> Vec<PartHost> {
-    let none = |_: &str| None;
-    let context = table.context(&[], &none);
-    let build = |port: u32| {
-        let host = service.key.hostname.as_str();
-        let cluster = subset_key("outbound", port, "", host);
-        let mut route = http::default_outbound(cluster, format!("{}/*", with_port(host, port)), context.mesh);
-        if let Some(policy) = hash::of_service(&context, service, port).as_ref().and_then(hash::policy)
-            && let Some(route::Action::Route(action)) = &mut route.action
-        {
-            action.hash_policy = vec![policy];
-        }
-        host_of_service(table, service, port, vec![route])
-    };
-    table.ports(service).into_iter().map(build).collect()
 }
 
 fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &VirtualService) -> Vec<PartHost> {
     let gateways = ["mesh".to_owned()];
-    let lookup = |h: &str| table.services.get(h).copied();
+    let lookup = |h: &str| table.services.get(h).and_then(|s| table.service(s));
     let context = table.context(&gateways, &lookup);
     let built = http::routes(&context, routes);
     if built.is_empty() {
@@ -272,14 +319,16 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
     }
     let (hosts, services) = table.split(head);
     let mut ports: BTreeMap<u32, Vec<&Service>> = BTreeMap::new();
-    for service in services {
-        for port in table.ports(service) {
-            ports.entry(port).or_default().push(service);
+    for served in services {
+        let Some(service) = table.service(served) else { continue };
+        for port in &served.ports {
+            ports.entry(*port).or_default().push(service);
         }
     }
     if ports.is_empty() && table.port == 80 {
         ports.insert(80, Vec::new());
     }
+    let (r, world, proxy) = (table.r, table.world, table.proxy);
     let mut out = Vec::new();
     for (port, services) in ports {
         for h in &hosts {
@@ -289,19 +338,29 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
                 full: h.as_str().into(),
                 domains: vec![Domain { name: domains::bracketed(&h), short: false }],
                 service: false,
-                rest: rest(table, None, built.clone()),
+                rest: rest(r, world, proxy, None, built.clone()),
             });
         }
-        out.extend(services.into_iter().map(|s| host_of_service(table, s, port, built.clone())));
+        let one = |s: &Service| host_of_service(r, world, proxy, table.port, s, port, built.clone());
+        out.extend(services.into_iter().map(one));
     }
     out
 }
 
-fn host_of_service<L: Level>(table: &Table<'_, L>, service: &Service, port: u32, routes: Vec<Route>) -> PartHost {
-    let settings = crate::settings(table.r, table.world);
+/// The virtual host of a service's port at a listener (whose `port` is 0 if it serves all).
+fn host_of_service<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    listener: u32,
+    service: &Service,
+    port: u32,
+    routes: Vec<Route>,
+) -> PartHost {
+    let settings = crate::settings(r, world);
     let host = service.key.hostname.to_lowercase();
-    let mut domains = domains::of_service(settings, table.proxy, service, (table.port == 0).then_some(port));
-    if table.port == 0 && port != 80 {
+    let mut domains = domains::of_service(settings, proxy, service, (listener == 0).then_some(port));
+    if listener == 0 && port != 80 {
         // One listener for all ports: only port 80 goes without saying.
         domains.retain(|d| d.name.contains(':'));
     }
@@ -310,19 +369,25 @@ fn host_of_service<L: Level>(table: &Table<'_, L>, service: &Service, port: u32,
         full: host.as_str().into(),
         domains,
         service: true,
-        rest: rest(table, Some(service), routes),
+        rest: rest(r, world, proxy, Some(service), routes),
     }
 }
 
 /// A virtual host without name and domains.
-fn rest<L: Level>(table: &Table<'_, L>, service: Option<&Service>, routes: Vec<Route>) -> Bytes {
-    let mesh = &crate::settings(table.r, table.world).mesh;
+fn rest<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    service: Option<&Service>,
+    routes: Vec<Route>,
+) -> Bytes {
+    let mesh = &crate::settings(r, world).mesh;
     let mut out = VirtualHost {
         routes,
-        include_request_attempt_count: headers::counts_attempts(table.proxy, mesh),
+        include_request_attempt_count: headers::counts_attempts(proxy, mesh),
         ..VirtualHost::default()
     };
-    if let Some(session) = service.and_then(|s| session::of(table.r, table.world, s)) {
+    if let Some(session) = service.and_then(|s| session::of(r, world, s)) {
         out.typed_per_filter_config.insert(session::FILTER.into(), session);
     }
     out.encode_to_vec().into()
