@@ -108,7 +108,17 @@ fn run(task: Task) -> Result<()> {
 fn conformance(rest: &[String]) -> Result<()> {
     let root = workspace::root()?;
     let mut cargo = workspace::cargo(&root);
-    cargo.args(["run", "--quiet", "--package", "xtask", "--features", "agent,istioctl", "--bin", "conformance", "--"]);
+    cargo.args([
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--features",
+        "agent,istioctl",
+        "--bin",
+        "conformance",
+        "--",
+    ]);
     finish(cargo.args(rest))
 }
 

@@ -77,7 +77,11 @@ fn http_route(found: &mut Refusals<'_>, route: &HttpRoute, field: &str) {
         || route.direct_response.is_some()
         || route.delegate.is_some();
     if !acts {
-        found.add(field, "an HTTP route does nothing", "give it one of route, redirect, directResponse or delegate");
+        found.add(
+            field,
+            "an HTTP route does nothing",
+            "give it one of route, redirect, directResponse or delegate",
+        );
     }
     for (i, destination) in route.route.iter().enumerate() {
         let at = format!("{field}.route[{i}]");
@@ -90,7 +94,11 @@ fn http_route(found: &mut Refusals<'_>, route: &HttpRoute, field: &str) {
     }
     let total: i64 = route.route.iter().map(|d| i64::from(d.weight)).sum();
     if route.route.len() > 1 && total == 0 {
-        found.add(&format!("{field}.route"), "the weights of the destinations sum up to 0", "give each a weight");
+        found.add(
+            &format!("{field}.route"),
+            "the weights of the destinations sum up to 0",
+            "give each a weight",
+        );
     }
     if let Some(direct) = &route.direct_response
         && !(200..600).contains(&direct.status)
@@ -112,7 +120,11 @@ fn destination_rule(found: &mut Refusals<'_>, spec: &DestinationRule) {
 fn gateway(found: &mut Refusals<'_>, spec: &Gateway) {
     for (i, server) in spec.servers.iter().enumerate() {
         let field = format!("spec.servers[{i}]");
-        found.needs(server.port.as_ref().is_some_and(|p| p.number > 0), &field, "a server needs a port with a number");
+        found.needs(
+            server.port.as_ref().is_some_and(|p| p.number > 0),
+            &field,
+            "a server needs a port with a number",
+        );
         found.needs(!server.hosts.is_empty(), &field, "a server needs at least one host");
     }
 }

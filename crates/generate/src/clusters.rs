@@ -42,7 +42,11 @@ impl RuleName {
     /// The name of a rule.
     #[must_use]
     pub fn of(rule: &Rule) -> Self {
-        Self { namespace: rule.namespace.clone(), host: rule.rule.host.as_str().into(), from: rule.from.clone() }
+        Self {
+            namespace: rule.namespace.clone(),
+            host: rule.rule.host.as_str().into(),
+            from: rule.from.clone(),
+        }
     }
 
     /// Reads the rule; `None` if it is gone.
@@ -82,7 +86,8 @@ impl Built {
     /// Hash of everything.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        crate::encoded::digest(&self.resources) ^ digest_debug(&self.secrets).rotate_left(17)
+        crate::encoded::digest(&self.resources)
+            ^ digest_debug(&self.secrets).rotate_left(17)
             ^ digest_debug(&self.eds.iter().map(|(_, n)| n).collect::<Vec<_>>()).rotate_left(31)
     }
 
@@ -126,7 +131,12 @@ pub fn wanted<L: Level>(_r: &Reads<L>, _world: &World, _proxy: &Proxy, scope: &S
 
 /// The key under which a service's clusters are built: the rule is resolved here, so that the namespace of the proxy
 /// drops out of it and proxies of all namespaces share the result.
-pub fn key<L: Level>(r: &Reads<L>, world: &World, proxy: &Arc<Proxy>, service: ScopedService) -> ServiceClusters {
+pub fn key<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Arc<Proxy>,
+    service: ScopedService,
+) -> ServiceClusters {
     let found = world
         .services
         .get(r, &service.key)

@@ -41,20 +41,41 @@ pub fn assignment<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, cluster:
 }
 
 /// The load assignment of a cluster: for EDS, and for DNS clusters that carry it themselves.
-pub fn build<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, cluster: &EdsName) -> ClusterLoadAssignment {
-    let mut out = ClusterLoadAssignment { cluster_name: cluster.name.to_string(), ..ClusterLoadAssignment::default() };
+pub fn build<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    cluster: &EdsName,
+) -> ClusterLoadAssignment {
+    let mut out =
+        ClusterLoadAssignment { cluster_name: cluster.name.to_string(), ..ClusterLoadAssignment::default() };
     let settings = crate::settings(r, world);
     let Some(service) = world.services.get(r, &cluster.service) else { return out };
     let Some(port) = service.port(cluster.port) else { return out };
     let rule = cluster.rule.as_ref().and_then(|name| name.read(r, world)).map(|rule| &*rule.rule);
-    let view = View { r, world, proxy, settings, service, rule, cluster, unhealthy: unhealthy(settings, service, rule, cluster) };
+    let view = View {
+        r,
+        world,
+        proxy,
+        settings,
+        service,
+        rule,
+        cluster,
+        unhealthy: unhealthy(settings, service, rule, cluster),
+    };
     let Some(rows) = world.endpoints.get(r, &cluster.service) else { return out };
     let labels = rule.and_then(|d| d.subsets.iter().find(|s| s.name == *cluster.subset)).map(|s| &s.labels);
     let dns = matches!(service.resolution, Resolution::DnsLb | Resolution::DnsRoundRobinLb);
     let fits = |row: &&Arc<Row>| {
         row.service_port == port.name
-            && (dns || row.addresses.first().is_none_or(|a| row.port == 0 || a.parse::<std::net::IpAddr>().is_ok()))
-            && labels.is_none_or(|l| l.iter().all(|(k, v)| row.labels.get(k.as_str()).is_some_and(|have| **have == **v)))
+            && (dns
+                || row
+                    .addresses
+                    .first()
+                    .is_none_or(|a| row.port == 0 || a.parse::<std::net::IpAddr>().is_ok()))
+            && labels.is_none_or(|l| {
+                l.iter().all(|(k, v)| row.labels.get(k.as_str()).is_some_and(|have| **have == **v))
+            })
     };
     let groups = view.groups(rows.endpoints.iter().filter(fits));
     let mut groups = network::split(r, world, proxy, groups);
@@ -82,16 +103,22 @@ pub fn sends_unhealthy(settings: &Settings, service: &Service) -> bool {
 /// As `Service.ForcesSupportUnhealthyEndpoints`.
 #[must_use]
 pub fn forces_unhealthy(settings: &Settings, service: &Service) -> bool {
-    settings.switches.pilot_send_unhealthy_endpoints || service.traffic_distribution != TrafficDistribution::Any
+    settings.switches.pilot_send_unhealthy_endpoints
+        || service.traffic_distribution != TrafficDistribution::Any
 }
 
-fn unhealthy(settings: &Settings, service: &Service, rule: Option<&DestinationRule>, cluster: &EdsName) -> bool {
+fn unhealthy(
+    settings: &Settings,
+    service: &Service,
+    rule: Option<&DestinationRule>,
+    cluster: &EdsName,
+) -> bool {
     if forces_unhealthy(settings, service) {
         return true;
     }
-    let refused = rule.and_then(|d| policy::of_rule(d, cluster.port, &cluster.subset)).is_some_and(|p| {
-        p.outlier_detection.as_ref().is_some_and(|o| o.min_health_percent > 0)
-    });
+    let refused = rule
+        .and_then(|d| policy::of_rule(d, cluster.port, &cluster.subset))
+        .is_some_and(|p| p.outlier_detection.as_ref().is_some_and(|o| o.min_health_percent > 0));
     sends_unhealthy(settings, service) && !refused
 }
 
@@ -115,7 +142,10 @@ impl<L: Level> View<'_, L> {
         for row in rows.filter(|row| self.visible(row)) {
             let group = by_locality.entry(text(&row.locality)).or_insert_with(|| Group {
                 rows: Vec::new(),
-                built: LocalityLbEndpoints { locality: Some(envoy(&row.locality)), ..LocalityLbEndpoints::default() },
+                built: LocalityLbEndpoints {
+                    locality: Some(envoy(&row.locality)),
+                    ..LocalityLbEndpoints::default()
+                },
             });
             group.built.lb_endpoints.push(self.endpoint(row, self.uses_tls(mode, row)));
             group.rows.push(row.clone());
@@ -131,7 +161,10 @@ impl<L: Level> View<'_, L> {
         if self.service.node_local && row.node != proxy.node {
             return false;
         }
-        if !proxy.network_view.is_empty() && !row.network.is_empty() && !proxy.network_view.contains(&row.network) {
+        if !proxy.network_view.is_empty()
+            && !row.network.is_empty()
+            && !proxy.network_view.contains(&row.network)
+        {
             return false;
         }
         if self.cluster_local() && row.cluster != proxy.cluster {
@@ -144,7 +177,8 @@ impl<L: Level> View<'_, L> {
         let drains = &*switches.pilot_draining_label;
         let draining = row.health == Health::Draining
             || (!drains.is_empty() && row.labels.get(drains).is_some_and(|v| !v.is_empty()));
-        let persistent = self.service.labels.get(&*switches.pilot_persistent_session_label).is_some_and(|v| !v.is_empty());
+        let persistent =
+            self.service.labels.get(&*switches.pilot_persistent_session_label).is_some_and(|v| !v.is_empty());
         row.health != Health::Terminating && (!draining || persistent)
     }
 
@@ -201,8 +235,12 @@ impl<L: Level> View<'_, L> {
             namespace = self.service.key.namespace.clone();
         }
         let telemetry = switches.pilot_enable_telemetry_label && switches.pilot_endpoint_telemetry_label;
-        let workload = format!("{};{namespace};{};{};{}", row.workload, canonical.0, canonical.1, row.cluster);
-        metadata((tls && &*row.tls_mode != "disabled").then_some(&*row.tls_mode), telemetry.then_some(workload))
+        let workload =
+            format!("{};{namespace};{};{};{}", row.workload, canonical.0, canonical.1, row.cluster);
+        metadata(
+            (tls && &*row.tls_mode != "disabled").then_some(&*row.tls_mode),
+            telemetry.then_some(workload),
+        )
     }
 }
 

@@ -127,7 +127,13 @@ pub fn merge<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, targets: &[Se
 }
 
 /// Listeners of a gateway, one for each address and port, with a filter chain for each TLS server.
-pub fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, merged: &Merged, scope: &Scope) -> Built {
+pub fn listeners<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    merged: &Merged,
+    scope: &Scope,
+) -> Built {
     listeners::built(r, world, proxy, merged, scope)
 }
 

@@ -28,7 +28,11 @@ pub use plan::Edition;
 pub use proxy::{Proxy, ProxyKind};
 
 /// The mesh's settings row; defaults before the first commit.
-pub(crate) fn settings<'a, L: tables::Level>(r: &tables::Reads<L>, world: &'a mesh::World) -> &'a mesh::settings::Settings {
-    static NONE: std::sync::LazyLock<mesh::settings::Settings> = std::sync::LazyLock::new(mesh::settings::Settings::default);
+pub(crate) fn settings<'a, L: tables::Level>(
+    r: &tables::Reads<L>,
+    world: &'a mesh::World,
+) -> &'a mesh::settings::Settings {
+    static NONE: std::sync::LazyLock<mesh::settings::Settings> =
+        std::sync::LazyLock::new(mesh::settings::Settings::default);
     world.settings.get(r, &()).map_or(&*NONE, |s| s)
 }

@@ -57,7 +57,12 @@ fn add<L: Level>(
         .collect();
     if ips.len() == 1 && service.registry == Registry::External && service.addresses.len() > 1 {
         // Each address of a ServiceEntry is one that callers may use.
-        ips = service.addresses.iter().filter(|a| a.parse::<IpAddr>().is_ok()).map(ToString::to_string).collect();
+        ips = service
+            .addresses
+            .iter()
+            .filter(|a| a.parse::<IpAddr>().is_ok())
+            .map(ToString::to_string)
+            .collect();
     }
     if headless && service.resolution == Resolution::Passthrough && !service.ports.is_empty() {
         headless_names(r, world, proxy, service, &mut ips, table);
@@ -100,7 +105,10 @@ fn headless_names<L: Level>(
     let mut remote: BTreeMap<String, NameInfo> = BTreeMap::new();
     for row in &rows.endpoints {
         let valid = !row.addresses.is_empty() && row.addresses.iter().all(|a| a.parse::<IpAddr>().is_ok());
-        if !valid || (!service.publish_not_ready && row.health != Health::Healthy) || !seen.insert(row.addresses[0].clone()) {
+        if !valid
+            || (!service.publish_not_ready && row.health != Health::Healthy)
+            || !seen.insert(row.addresses[0].clone())
+        {
             continue;
         }
         let near = proxy.network.is_empty() || row.network.is_empty() || proxy.network == row.network;
@@ -111,14 +119,14 @@ fn headless_names<L: Level>(
             && let Some((_, domain)) = service.key.hostname.as_str().split_once('.')
         {
             let short = format!("{}.{}", row.hostname, row.subdomain);
-            let info = if same { &mut local } else { &mut remote }.entry(format!("{short}.{domain}")).or_insert_with(|| {
-                NameInfo {
+            let info = if same { &mut local } else { &mut remote }
+                .entry(format!("{short}.{domain}"))
+                .or_insert_with(|| NameInfo {
                     registry: registry(service),
                     namespace: service.key.namespace.to_string(),
                     shortname: short,
                     ..NameInfo::default()
-                }
-            });
+                });
             info.ips.extend(all());
         }
         if near && (same || multicluster) {

@@ -334,7 +334,8 @@ impl Ask for VirtualHosts {
             PartSource::Service(key) => routes::service_part(r, r.world(), &self.proxy, &self.part, key),
             PartSource::VirtualService(name) => {
                 let seen = r.ask(&ScopeOf(self.proxy.clone()));
-                let table = r.ask(&RouteServices { proxy: self.proxy.clone(), name: self.part.route.clone() });
+                let table =
+                    r.ask(&RouteServices { proxy: self.proxy.clone(), name: self.part.route.clone() });
                 routes::part(r, r.world(), &self.proxy, &seen, &table, &self.part, name)
             }
         }
@@ -509,7 +510,8 @@ impl EditionOf {
     fn listeners(&self, r: &Reading<'_>) -> Vec<Resource> {
         // a pod of a headless service has no listener for itself
         let own = self.proxy.ip().map(|ip| ip.to_string());
-        let own_pod = |b: &listeners::Built, name: &str| b.pods.get(name).is_some_and(|ip| own.as_deref() == Some(ip));
+        let own_pod =
+            |b: &listeners::Built, name: &str| b.pods.get(name).is_some_and(|ip| own.as_deref() == Some(ip));
         let of = |b: &Arc<listeners::Built>| {
             b.resources.iter().filter(|l| !own_pod(b, &l.name)).cloned().collect::<Vec<_>>()
         };
@@ -538,7 +540,8 @@ impl EditionOf {
     }
 
     fn secrets(&self, r: &Reading<'_>) -> Vec<Resource> {
-        let mut names: Vec<Arc<str>> = self.built_listeners(r).iter().flat_map(|b| b.secrets.clone()).collect();
+        let mut names: Vec<Arc<str>> =
+            self.built_listeners(r).iter().flat_map(|b| b.secrets.clone()).collect();
         names.extend(r.ask(&OutboundClusters(self.outbound(r))).secrets.iter().cloned());
         names.sort();
         names.dedup();

@@ -54,7 +54,9 @@ pub struct PartHost {
 /// Hash of a part's hosts.
 #[must_use]
 pub fn digest_parts(parts: &[PartHost]) -> u64 {
-    digest_debug(&parts.iter().map(|p| (&p.name, &p.domains, xxhash_rust::xxh3::xxh3_64(&p.rest))).collect::<Vec<_>>())
+    digest_debug(
+        &parts.iter().map(|p| (&p.name, &p.domains, xxhash_rust::xxh3::xxh3_64(&p.rest))).collect::<Vec<_>>(),
+    )
 }
 
 /// A finished route configuration.

@@ -52,8 +52,10 @@ fn grpc_source(cluster: &str, authority: &str, block: bool) -> ConfigSource {
 #[must_use]
 pub fn from_agent(name: &str) -> Option<SdsSecretConfig> {
     let block = name == DEFAULT || name == ROOT;
-    (!name.is_empty())
-        .then(|| SdsSecretConfig { name: name.into(), sds_config: Some(grpc_source(AGENT_CLUSTER, "", block)) })
+    (!name.is_empty()).then(|| SdsSecretConfig {
+        name: name.into(),
+        sds_config: Some(grpc_source(AGENT_CLUSTER, "", block)),
+    })
 }
 
 /// A file secret, from the custom file SDS where the proxy has one.
@@ -62,8 +64,10 @@ pub fn from_files(name: &str, custom: bool) -> Option<SdsSecretConfig> {
     if !custom {
         return from_agent(name);
     }
-    (!name.is_empty())
-        .then(|| SdsSecretConfig { name: name.into(), sds_config: Some(grpc_source(FILE_CLUSTER, "", false)) })
+    (!name.is_empty()).then(|| SdsSecretConfig {
+        name: name.into(),
+        sds_config: Some(grpc_source(FILE_CLUSTER, "", false)),
+    })
 }
 
 /// A credential by name: built-in, external (`sds://`), or from the control plane over ADS
@@ -78,7 +82,10 @@ pub fn from_credential(name: &str, socket: bool) -> Option<SdsSecretConfig> {
     }
     if let Some(rest) = name.strip_prefix("sds://") {
         if socket {
-            return Some(SdsSecretConfig { name: name.into(), sds_config: Some(grpc_source("sds-external", "", false)) });
+            return Some(SdsSecretConfig {
+                name: name.into(),
+                sds_config: Some(grpc_source("sds-external", "", false)),
+            });
         }
         return Some(over_ads(rest));
     }
@@ -120,7 +127,11 @@ pub fn resource_name(name: &str) -> String {
 /// `file-cert:CERT~KEY`.
 #[must_use]
 pub fn file_certificate(certificate: &str, key: &str) -> String {
-    if certificate.is_empty() || key.is_empty() { String::new() } else { format!("file-cert:{certificate}~{key}") }
+    if certificate.is_empty() || key.is_empty() {
+        String::new()
+    } else {
+        format!("file-cert:{certificate}~{key}")
+    }
 }
 
 /// `file-root:CA`.

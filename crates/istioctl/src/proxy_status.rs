@@ -101,7 +101,9 @@ struct Row<'a> {
 impl Row<'_> {
     /// The worst state of what it subscribes to: what needs a look comes before what is well.
     fn worst(&self) -> &str {
-        let word = |state: &'_ str| ["ERROR", "STALE", "NOT SENT", "SYNCED"].iter().position(|w| state.starts_with(w));
+        let word = |state: &'_ str| {
+            ["ERROR", "STALE", "NOT SENT", "SYNCED"].iter().position(|w| state.starts_with(w))
+        };
         let worst = self.types.iter().filter_map(|(_, state)| word(state)).min();
         worst.map_or("-", |at| ["ERROR", "STALE", "NOT SENT", "SYNCED"][at])
     }

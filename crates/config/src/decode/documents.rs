@@ -8,8 +8,8 @@ use super::reader::{Reader, nearest};
 use super::yaml::{self, SyntaxError};
 use crate::kind::{self, Kind};
 use crate::object::{Object, Origin};
-use crate::validate;
 use crate::problem::{Problem, Severity};
+use crate::validate;
 use crate::value::Value;
 
 /// What a text gave.

@@ -11,7 +11,8 @@ fn refused(spec: &str) -> Vec<String> {
 
 #[test]
 fn a_route_that_does_nothing_is_refused_where_it_stands() {
-    let said = refused("VirtualService\nmetadata: {name: a}\nspec:\n  hosts: [a]\n  http:\n  - timeout: 1s\n");
+    let said =
+        refused("VirtualService\nmetadata: {name: a}\nspec:\n  hosts: [a]\n  http:\n  - timeout: 1s\n");
     assert_eq!(said.len(), 1);
     assert!(said[0].starts_with("mesh.yaml:7:5:"), "{}", said[0]);
     assert!(said[0].contains("does nothing"), "{}", said[0]);
@@ -20,18 +21,22 @@ fn a_route_that_does_nothing_is_refused_where_it_stands() {
 #[test]
 fn weights_that_sum_up_to_nothing_are_refused() {
     let route = "  - route:\n    - destination: {host: a}\n    - destination: {host: b}\n";
-    let said = refused(&format!("VirtualService\nmetadata: {{name: a}}\nspec:\n  hosts: [a]\n  http:\n{route}"));
+    let said =
+        refused(&format!("VirtualService\nmetadata: {{name: a}}\nspec:\n  hosts: [a]\n  http:\n{route}"));
     assert!(said.iter().any(|s| s.contains("sum up to 0")), "{said:?}");
 }
 
 #[test]
 fn two_subsets_of_one_name_are_refused() {
-    let said = refused("DestinationRule\nmetadata: {name: a}\nspec: {host: a, subsets: [{name: v1}, {name: v1}]}\n");
+    let said =
+        refused("DestinationRule\nmetadata: {name: a}\nspec: {host: a, subsets: [{name: v1}, {name: v1}]}\n");
     assert!(said.iter().any(|s| s.contains("another subset")), "{said:?}");
 }
 
 #[test]
 fn what_a_proxy_can_load_is_taken() {
-    let said = refused("VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}\n");
+    let said = refused(
+        "VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}\n",
+    );
     assert_eq!(said, Vec::<String>::new());
 }

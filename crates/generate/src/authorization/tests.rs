@@ -59,7 +59,14 @@ fn seen(policies: &str) -> (Vec<Seen>, Vec<Seen>) {
 }
 
 fn seen_in(mesh: MeshConfig, policies: &str) -> (Vec<Seen>, Vec<Seen>) {
-    let decoded = config::decode::documents("test.yaml", &format!("{SERVICE}{policies}"));
+    let listeners = listeners(mesh, &format!("{SERVICE}{policies}"), &node());
+    let inbound = listeners.iter().find(|l| l.name == "virtualInbound").unwrap();
+    let filters = |name: &str| inbound.filter_chains.iter().find(|c| c.name == name).unwrap().filters.clone();
+    (filters("0.0.0.0_8080").iter().flat_map(of_manager).collect(), of_chain(&filters("0.0.0.0_9090")))
+}
+
+fn listeners(mesh: MeshConfig, yaml: &str, node: &Node) -> Vec<Listener> {
+    let decoded = config::decode::documents("test.yaml", yaml);
     assert!(decoded.problems.is_empty(), "{:?}", decoded.problems);
     let mut batch = Batch::default();
     for object in decoded.objects {
@@ -67,13 +74,10 @@ fn seen_in(mesh: MeshConfig, policies: &str) -> (Vec<Seen>, Vec<Seen>) {
     }
     let mut mesh = Mesh::new(Settings { mesh: Arc::new(mesh), ..Settings::default() });
     mesh.commit(batch);
-    let class = Arc::new(Proxy::from_node(&node()).unwrap());
+    let class = Arc::new(Proxy::from_node(node).unwrap());
     let (generator, world) = (Generator::new(true), mesh.world());
     let (edition, _, _) = generator.edition(&world, &generator.key(&world, &class, TypeName::Listener));
-    let inbound = edition.resources.iter().find(|r| &*r.name == "virtualInbound").unwrap();
-    let inbound = Listener::decode(inbound.to_bytes()).unwrap();
-    let filters = |name: &str| inbound.filter_chains.iter().find(|c| c.name == name).unwrap().filters.clone();
-    (filters("0.0.0.0_8080").iter().flat_map(of_manager).collect(), of_chain(&filters("0.0.0.0_9090")))
+    edition.resources.iter().map(|r| Listener::decode(r.to_bytes()).unwrap()).collect()
 }
 
 fn of_manager(filter: &Filter) -> Vec<Seen> {
@@ -319,4 +323,28 @@ fn an_authorizer_is_asked_about_what_matches_and_nothing_is_denied_before() {
     let (http, tcp) = custom("envoyExtAuthzHttp");
     assert_eq!(rules(http[0].1.as_ref()), matched);
     assert_eq!(tcp, Vec::new());
+}
+
+#[test]
+fn a_gateway_guards_what_it_ends_and_not_what_it_passes_on_by_sni() {
+    let passing =
+        "{hosts: ['*.test'], port: {number: 15443, name: tls, protocol: TLS}, tls: {mode: AUTO_PASSTHROUGH}}";
+    let plain = "{hosts: ['*'], port: {number: 8080, name: http, protocol: HTTP}}";
+    let yaml = format!(
+        "{SERVICE}---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: g, namespace: default, \
+         creationTimestamp: \"2026-01-01T00:00:00Z\"}}\nspec: {{selector: {{app: app}}, servers: [{passing}, {plain}]}}\n{}",
+        authorization("default", "a", "{action: DENY, rules: [{}]}")
+    );
+    let node = Node { id: node().id.replace("sidecar", "router"), ..node() };
+    let listeners = listeners(config::mesh::default_mesh_config(), &yaml, &node);
+    let guarded = listeners.iter().find(|l| l.name == "0.0.0.0_8080").unwrap();
+    assert_eq!(
+        enforced(&of_manager(&guarded.filter_chains[0].filters[0])),
+        ["DENY ns[default]-policy[a]-rule[0]: and(any) -> and(any)"]
+    );
+    let passed = listeners.iter().find(|l| l.name == "0.0.0.0_15443").unwrap();
+    assert!(!passed.filter_chains.is_empty());
+    for chain in &passed.filter_chains {
+        assert_eq!(of_chain(&chain.filters), Vec::new(), "{}", chain.name);
+    }
 }

@@ -3,14 +3,14 @@
 
 use config::mesh::MeshConfig;
 use config::networking::{
-    HashAlgorithm, LbPolicy, LoadBalancerSettings, LocalityLoadBalancerSetting, SimpleLb, WarmupConfiguration,
-    ZoneAwareLoadBalancerSetting,
+    HashAlgorithm, LbPolicy, LoadBalancerSettings, LocalityLoadBalancerSetting, SimpleLb,
+    WarmupConfiguration, ZoneAwareLoadBalancerSetting,
 };
 use config::protocol::Protocol;
 use mesh::services::{Port, Service, TrafficDistribution};
 use proto::envoy::config::cluster::v3::cluster::{
-    self, CommonLbConfig, LbConfig, LbPolicy as Policy, LeastRequestLbConfig, MaglevLbConfig, RingHashLbConfig,
-    RoundRobinLbConfig, SlowStartConfig, common_lb_config,
+    self, CommonLbConfig, LbConfig, LbPolicy as Policy, LeastRequestLbConfig, MaglevLbConfig,
+    RingHashLbConfig, RoundRobinLbConfig, SlowStartConfig, common_lb_config,
 };
 use proto::envoy::config::core::v3::RuntimeDouble;
 use proto::envoy::r#type::v3::Percent;
@@ -20,7 +20,8 @@ use super::build::Draft;
 use crate::encoded::duration;
 
 /// Label keys of Kubernetes' traffic distribution.
-const SAME_ZONE: [&str; 3] = ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
+const SAME_ZONE: [&str; 3] =
+    ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
 const SAME_NODE: [&str; 5] = [
     "topology.istio.io/network",
     "topology.kubernetes.io/region",
@@ -54,7 +55,11 @@ pub(crate) fn distribution(service: &Service) -> &'static [&'static str] {
 
 /// The setting for a service: rule's zone-aware, rule's locality, traffic distribution, mesh zone-aware, mesh locality.
 #[must_use]
-pub fn effective(mesh: &MeshConfig, lb: Option<&LoadBalancerSettings>, service: Option<&Service>) -> Option<Effective> {
+pub fn effective(
+    mesh: &MeshConfig,
+    lb: Option<&LoadBalancerSettings>,
+    service: Option<&Service>,
+) -> Option<Effective> {
     if let Some(zone) = lb.and_then(|l| l.zone_aware_lb_setting.as_ref()) {
         return Some(Effective::ZoneAware(zone.clone()));
     }
@@ -125,7 +130,9 @@ pub(super) fn apply(draft: &mut Draft, lb: Option<&LoadBalancerSettings>, contex
 }
 
 fn locality(config: &mut CommonLbConfig, setting: Option<&Effective>, outlier: bool, always_weighted: bool) {
-    use common_lb_config::{LocalityConfigSpecifier as Specifier, LocalityWeightedLbConfig, ZoneAwareLbConfig};
+    use common_lb_config::{
+        LocalityConfigSpecifier as Specifier, LocalityWeightedLbConfig, ZoneAwareLbConfig,
+    };
     let weighted = match setting {
         Some(Effective::ZoneAware(zone)) => {
             let routing = zone.enabled.unwrap_or(true);
@@ -153,7 +160,10 @@ fn slow_start(lb: Option<&LoadBalancerSettings>) -> Option<SlowStartConfig> {
     if let Some(WarmupConfiguration { duration: window, minimum_percent, aggression }) = &lb.warmup {
         return Some(SlowStartConfig {
             slow_start_window: window.map(duration),
-            aggression: Some(RuntimeDouble { default_value: aggression.unwrap_or(1.0), runtime_key: "(".into() }),
+            aggression: Some(RuntimeDouble {
+                default_value: aggression.unwrap_or(1.0),
+                runtime_key: "(".into(),
+            }),
             min_weight_percent: Some(Percent { value: minimum_percent.unwrap_or(10.0) }),
         });
     }
@@ -203,7 +213,8 @@ fn consistent_hash(draft: &mut Draft, hash: &config::networking::ConsistentHashL
         }
         None => {
             draft.set_policy(Policy::RingHash);
-            draft.cluster.lb_config = Some(ring(if hash.minimum_ring_size != 0 { hash.minimum_ring_size } else { 1024 }));
+            draft.cluster.lb_config =
+                Some(ring(if hash.minimum_ring_size != 0 { hash.minimum_ring_size } else { 1024 }));
         }
     }
 }

@@ -73,9 +73,10 @@ impl Draft {
     pub(super) fn use_http2(&mut self) {
         let http = self.http();
         if http.upstream_protocol_options.is_none() {
-            http.upstream_protocol_options = Some(explicit(options::explicit_http_config::ProtocolConfig::Http2ProtocolOptions(
-                Http2ProtocolOptions::default(),
-            )));
+            http.upstream_protocol_options =
+                Some(explicit(options::explicit_http_config::ProtocolConfig::Http2ProtocolOptions(
+                    Http2ProtocolOptions::default(),
+                )));
         }
     }
 
@@ -113,12 +114,13 @@ impl Draft {
             })) => o,
             _ => Http1ProtocolOptions::default(),
         };
-        http.upstream_protocol_options =
-            Some(options::UpstreamProtocolOptions::UseDownstreamProtocolConfig(options::UseDownstreamHttpConfig {
+        http.upstream_protocol_options = Some(options::UpstreamProtocolOptions::UseDownstreamProtocolConfig(
+            options::UseDownstreamHttpConfig {
                 http_protocol_options: Some(http1),
                 http2_protocol_options: Some(Http2ProtocolOptions::default()),
                 ..options::UseDownstreamHttpConfig::default()
-            }));
+            },
+        ));
     }
 
     /// As `setUpstreamProtocol`.

@@ -11,15 +11,17 @@ use proto::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, CustomClusterType, DiscoveryType, DnsLookupFamily, LbPolicy,
 };
 use proto::envoy::config::core::v3::{
-    BindConfig, ExtraSourceAddress, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions, SocketAddress,
-    TypedExtensionConfig, socket_address::PortSpecifier,
+    BindConfig, ExtraSourceAddress, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions,
+    SocketAddress, TypedExtensionConfig, socket_address::PortSpecifier,
 };
 use proto::envoy::extensions::clusters::dynamic_forward_proxy::v3::{
     ClusterConfig, cluster_config::ClusterImplementationSpecifier,
 };
 use proto::envoy::extensions::common::dynamic_forward_proxy::v3::DnsCacheConfig;
 use proto::envoy::extensions::network::dns_resolver::cares::v3::CaresDnsResolverConfig;
-use proto::envoy::extensions::upstreams::http::v3::{HttpProtocolOptions as Options, http_protocol_options as options};
+use proto::envoy::extensions::upstreams::http::v3::{
+    HttpProtocolOptions as Options, http_protocol_options as options,
+};
 use tables::{Level, Reads};
 
 use super::build::{Draft, preserve_case_options, preserves_case};
@@ -55,7 +57,9 @@ fn any_host(proxy: &Proxy, settings: &Settings) -> Cluster {
     draft.set_policy(LbPolicy::ClusterProvided);
     draft.dynamic_forward = true;
     draft.cluster.cluster_discovery_type = Some(custom(&ClusterConfig {
-        cluster_implementation_specifier: Some(ClusterImplementationSpecifier::DnsCacheConfig(any_host_cache(proxy, settings))),
+        cluster_implementation_specifier: Some(ClusterImplementationSpecifier::DnsCacheConfig(
+            any_host_cache(proxy, settings),
+        )),
         allow_insecure_cluster_options: plain,
         ..ClusterConfig::default()
     }));
@@ -124,7 +128,8 @@ fn passthrough(proxy: &Proxy, settings: &Settings, exchange: bool) -> Cluster {
 
 /// The downstream's protocol, connections idle for five minutes at most.
 fn downstream_options(proxy: &Proxy, mesh: &MeshConfig) -> Options {
-    let http1 = if preserves_case(proxy, mesh) { preserve_case_options() } else { Http1ProtocolOptions::default() };
+    let http1 =
+        if preserves_case(proxy, mesh) { preserve_case_options() } else { Http1ProtocolOptions::default() };
     Options {
         common_http_protocol_options: Some(HttpProtocolOptions {
             idle_timeout: Some(seconds(300)),
@@ -220,11 +225,12 @@ fn custom(config: &ClusterConfig) -> ClusterDiscoveryType {
 
 /// Lets a dynamic forward proxy cluster use TLS without automatic SNI and SAN checks.
 pub(super) fn allow_insecure(cluster: &mut Cluster) {
-    let Some(ClusterDiscoveryType::ClusterType(kind)) = cluster.cluster_discovery_type.as_mut() else { return };
+    let Some(ClusterDiscoveryType::ClusterType(kind)) = cluster.cluster_discovery_type.as_mut() else {
+        return;
+    };
     let Some(any) = kind.typed_config.as_ref() else { return };
     if let Ok(mut config) = <ClusterConfig as prost::Message>::decode(any.value.clone()) {
         config.allow_insecure_cluster_options = true;
         cluster.cluster_discovery_type = Some(custom(&config));
     }
 }
-

@@ -75,7 +75,8 @@ pub(super) fn clusters<L: Level>(
             number: port.number,
             protocol: Protocol::parse(&port.protocol),
         };
-        let known = targets.iter().find(|t| t.target_port == port.number).and_then(|t| services.get(&t.service));
+        let known =
+            targets.iter().find(|t| t.target_port == port.number).and_then(|t| services.get(&t.service));
         let inbound = Inbound {
             number: port.number,
             bind,
@@ -120,13 +121,7 @@ fn from_targets<'a>(
                 own.push(service);
             }
         }
-        out.push(Inbound {
-            number,
-            bind: bind.to_owned(),
-            target: number,
-            port: &first.port,
-            services: own,
-        });
+        out.push(Inbound { number, bind: bind.to_owned(), target: number, port: &first.port, services: own });
     }
     out
 }

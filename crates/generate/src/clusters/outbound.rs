@@ -55,7 +55,8 @@ pub(super) fn sni_service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceCl
         accounts: Vec::new(),
         by_sni: true,
     };
-    for port in service.ports.iter().filter(|p| ask.service.has_port(p.number) && p.protocol != Protocol::Udp) {
+    for port in service.ports.iter().filter(|p| ask.service.has_port(p.number) && p.protocol != Protocol::Udp)
+    {
         builder.port(port, &mut out);
     }
     out
@@ -78,7 +79,8 @@ pub(super) fn service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceCluste
         accounts: accounts(r, world, service),
         by_sni: false,
     };
-    let ports = service.ports.iter().filter(|p| ask.service.has_port(p.number) && p.protocol != Protocol::Udp);
+    let ports =
+        service.ports.iter().filter(|p| ask.service.has_port(p.number) && p.protocol != Protocol::Udp);
     if service.resolution == Resolution::DynamicDns && service.key.hostname.is_wildcard() {
         for port in ports.filter(|p| fixed::forwards(p.protocol)) {
             builder.dynamic(port, &mut out);
@@ -122,14 +124,22 @@ impl<L: Level> Builder<'_, L> {
     fn port(&self, port: &Port, out: &mut Built) {
         let kind = self.discovery();
         let policy = self.spec().and_then(|s| policy::for_port(s.traffic_policy.as_ref(), port.number).0);
-        let policy = policy::with_default(policy.map(std::borrow::Cow::into_owned), self.settings.mesh.default_traffic_policy.as_ref());
+        let policy = policy::with_default(
+            policy.map(std::borrow::Cow::into_owned),
+            self.settings.mesh.default_traffic_policy.as_ref(),
+        );
         let name = self.name(port, "");
         let Some(mut draft) = self.draft(name, kind, port, "") else { return };
         if self.keeps_draining() && !self.by_sni {
             draft.lb().override_host_status = Some(HealthStatusSet {
-                statuses: [HealthStatus::Healthy, HealthStatus::Draining, HealthStatus::Unknown, HealthStatus::Degraded]
-                    .map(i32::from)
-                    .to_vec(),
+                statuses: [
+                    HealthStatus::Healthy,
+                    HealthStatus::Draining,
+                    HealthStatus::Unknown,
+                    HealthStatus::Degraded,
+                ]
+                .map(i32::from)
+                .to_vec(),
             });
         }
         let whole = self.spec().and_then(|s| s.traffic_policy.as_ref());
@@ -171,7 +181,9 @@ impl<L: Level> Builder<'_, L> {
         out: &mut Built,
     ) {
         self.apply_policy(&mut draft, policy, port, sni, mode);
-        let eds = draft.kind() == DiscoveryType::Eds && draft.cluster.cluster_discovery_type.is_some() && !draft.dynamic_forward;
+        let eds = draft.kind() == DiscoveryType::Eds
+            && draft.cluster.cluster_discovery_type.is_some()
+            && !draft.dynamic_forward;
         if eds {
             draft.cluster.eds_cluster_config = Some(eds_config(&draft.cluster.name));
         }
@@ -187,13 +199,16 @@ impl<L: Level> Builder<'_, L> {
         out.resources.push(Resource::encode(name.clone(), &cluster));
         if eds {
             let proxy = self.ask.proxy.clone();
-            out.eds.push((proxy, EdsName {
-                name,
-                service: self.service.key.clone(),
-                port: port.number,
-                subset: subset.into(),
-                rule: self.ask.rule.clone(),
-            }));
+            out.eds.push((
+                proxy,
+                EdsName {
+                    name,
+                    service: self.service.key.clone(),
+                    port: port.number,
+                    subset: subset.into(),
+                    rule: self.ask.rule.clone(),
+                },
+            ));
         }
     }
 
@@ -235,10 +250,11 @@ impl<L: Level> Builder<'_, L> {
             }
             DiscoveryType::OriginalDst => {
                 if let Some(target) = self.service.passthrough_target_ports.get(&port.number) {
-                    draft.cluster.lb_config = Some(cluster::LbConfig::OriginalDstLbConfig(cluster::OriginalDstLbConfig {
-                        upstream_port_override: Some(UInt32Value { value: *target }),
-                        ..cluster::OriginalDstLbConfig::default()
-                    }));
+                    draft.cluster.lb_config =
+                        Some(cluster::LbConfig::OriginalDstLbConfig(cluster::OriginalDstLbConfig {
+                            upstream_port_override: Some(UInt32Value { value: *target }),
+                            ..cluster::OriginalDstLbConfig::default()
+                        }));
                 }
             }
             _ => {}
@@ -248,7 +264,8 @@ impl<L: Level> Builder<'_, L> {
             draft.istio().insert("services".into(), service_metadata([self.service]));
         }
         if !mesh.outbound_cluster_stat_name.is_empty() {
-            draft.cluster.alt_stat_name = stat_name(&mesh.outbound_cluster_stat_name, self.service, subset, port, 0);
+            draft.cluster.alt_stat_name =
+                stat_name(&mesh.outbound_cluster_stat_name, self.service, subset, port, 0);
         }
         Some(draft)
     }
@@ -270,7 +287,13 @@ impl<L: Level> Builder<'_, L> {
             draft.use_http2();
         }
         let budget = policy.and_then(|p| p.retry_budget.as_ref());
-        pool::apply(draft, mesh, connections.unwrap_or(&none), budget, !switches.disable_track_remaining_cb_metrics);
+        pool::apply(
+            draft,
+            mesh,
+            connections.unwrap_or(&none),
+            budget,
+            !switches.disable_track_remaining_cb_metrics,
+        );
         let forced = endpoints::forces_unhealthy(settings, self.service);
         if let Some(outlier) = policy.and_then(|p| p.outlier_detection.as_ref()) {
             pool::outlier(draft, outlier, forced);
@@ -326,15 +349,20 @@ impl<L: Level> Builder<'_, L> {
 
     fn keeps_draining(&self) -> bool {
         let switches = &self.settings.switches;
-        let labelled = |name: &str| !name.is_empty() && self.service.labels.get(name).is_some_and(|v| !v.is_empty());
-        labelled(&switches.pilot_persistent_session_label) || labelled(&switches.pilot_persistent_session_header_label)
+        let labelled =
+            |name: &str| !name.is_empty() && self.service.labels.get(name).is_some_and(|v| !v.is_empty());
+        labelled(&switches.pilot_persistent_session_label)
+            || labelled(&switches.pilot_persistent_session_header_label)
     }
 
     /// A wildcard host that is resolved per request.
     fn dynamic(&self, port: &Port, out: &mut Built) {
         let mut draft = fixed::dynamic_forward(self.proxy(), self.service, port, &self.settings.mesh);
         let policy = self.spec().and_then(|s| policy::for_port(s.traffic_policy.as_ref(), port.number).0);
-        let policy = policy::with_default(policy.map(std::borrow::Cow::into_owned), self.settings.mesh.default_traffic_policy.as_ref());
+        let policy = policy::with_default(
+            policy.map(std::borrow::Cow::into_owned),
+            self.settings.mesh.default_traffic_policy.as_ref(),
+        );
         draft.dynamic_forward = true;
         let whole = self.spec().and_then(|s| s.traffic_policy.as_ref());
         self.finish(draft, policy.as_ref(), port, "", "", self.service_mode(whole, port), out);
@@ -357,7 +385,10 @@ fn dns(draft: &mut Draft, proxy: &Proxy, settings: &Settings, assignment: Cluste
             ..CaresDnsResolverConfig::default()
         })),
     });
-    #[expect(deprecated, reason = "as upstream: its successor, the typed DNS cluster, is another cluster type")]
+    #[expect(
+        deprecated,
+        reason = "as upstream: its successor, the typed DNS cluster, is another cluster type"
+    )]
     {
         cluster.dns_jitter = Some(duration(settings.switches.pilot_dns_jitter_duration));
         cluster.dns_refresh_rate = settings.mesh.dns_refresh_rate.map(duration);

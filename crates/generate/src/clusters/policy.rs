@@ -82,7 +82,10 @@ pub fn of_rule<'a>(rule: &'a DestinationRule, port: u32, subset: &str) -> Option
 
 /// Fills what a policy leaves out from the mesh's default (as `applyDefaultTrafficPolicy`).
 #[must_use]
-pub fn with_default(policy: Option<TrafficPolicy>, default: Option<&DefaultTrafficPolicy>) -> Option<TrafficPolicy> {
+pub fn with_default(
+    policy: Option<TrafficPolicy>,
+    default: Option<&DefaultTrafficPolicy>,
+) -> Option<TrafficPolicy> {
     let Some(default) = default else { return policy };
     if default.connection_pool.is_none() && default.outlier_detection.is_none() {
         return policy;

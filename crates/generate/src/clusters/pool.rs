@@ -50,13 +50,18 @@ pub(super) fn apply(
         threshold.retry_budget = Some(circuit_breakers::thresholds::RetryBudget {
             budget_percent: Some(Percent { value: budget.percent.unwrap_or(20.0) }),
             budget_interval: budget.budget_interval.map(duration),
-            min_retry_concurrency: u32_value(if budget.min_retry_concurrency > 0 { budget.min_retry_concurrency } else { 3 }),
+            min_retry_concurrency: u32_value(if budget.min_retry_concurrency > 0 {
+                budget.min_retry_concurrency
+            } else {
+                3
+            }),
         });
     }
     let http = settings.http.as_ref();
     if let Some(http) = http {
         threshold.max_requests = positive(http.http2_max_requests).or(threshold.max_requests);
-        threshold.max_pending_requests = positive(http.http1_max_pending_requests).or(threshold.max_pending_requests);
+        threshold.max_pending_requests =
+            positive(http.http1_max_pending_requests).or(threshold.max_pending_requests);
         threshold.max_retries = positive(http.max_retries).or(threshold.max_retries);
     }
     draft.cluster.connect_timeout = mesh.connect_timeout.map(duration);
@@ -72,7 +77,8 @@ pub(super) fn apply(
     }
     keepalive(draft, mesh.tcp_keepalive.as_ref());
     keepalive(draft, settings.tcp.as_ref().and_then(|t| t.tcp_keepalive.as_ref()));
-    draft.cluster.circuit_breakers = Some(CircuitBreakers { thresholds: vec![threshold], ..CircuitBreakers::default() });
+    draft.cluster.circuit_breakers =
+        Some(CircuitBreakers { thresholds: vec![threshold], ..CircuitBreakers::default() });
     http_options(draft, http, idle, lifetime);
     if http.is_some_and(|h| h.use_client_protocol) {
         draft.use_downstream_protocol();
@@ -81,7 +87,8 @@ pub(super) fn apply(
 
 fn keepalive(draft: &mut Draft, settings: Option<&TcpKeepalive>) {
     let Some(settings) = settings else { return };
-    let options = draft.cluster.upstream_connection_options.get_or_insert_with(UpstreamConnectionOptions::default);
+    let options =
+        draft.cluster.upstream_connection_options.get_or_insert_with(UpstreamConnectionOptions::default);
     let keepalive = options.tcp_keepalive.get_or_insert_with(Keepalive::default);
     if settings.probes > 0 {
         keepalive.keepalive_probes = u32_value(settings.probes);
@@ -104,7 +111,12 @@ fn http_options(
     let per_connection = http.and_then(|h| positive(h.max_requests_per_connection));
     let streams = http.and_then(|h| positive(h.max_concurrent_streams));
     let pings = http.and_then(|h| h.http2_keep_alive.as_ref());
-    if idle.is_none() && lifetime.is_none() && per_connection.is_none() && streams.is_none() && pings.is_none() {
+    if idle.is_none()
+        && lifetime.is_none()
+        && per_connection.is_none()
+        && streams.is_none()
+        && pings.is_none()
+    {
         return;
     }
     let common = draft.http().common_http_protocol_options.get_or_insert_with(HttpProtocolOptions::default);
@@ -197,5 +209,6 @@ fn error_codes(draft: &mut Draft, codes: &[u32]) {
     } else {
         MatchPredicate { rule: Some(match_predicate::Rule::OrMatch(match_predicate::MatchSet { rules })) }
     };
-    draft.http().outlier_detection = Some(http_protocol_options::OutlierDetection { error_matcher: Some(matcher) });
+    draft.http().outlier_detection =
+        Some(http_protocol_options::OutlierDetection { error_matcher: Some(matcher) });
 }

@@ -5,7 +5,8 @@ use config::networking::{ClientTlsSettings, ClientTlsSettingsTlsMode as Mode, Pr
 use mesh::services::Registry;
 use proto::envoy::config::cluster::v3::cluster::{DiscoveryType, TransportSocketMatch};
 use proto::envoy::config::core::v3::{
-    DataSource, ProxyProtocolConfig, TransportSocket, UpstreamHttpProtocolOptions, data_source, transport_socket,
+    DataSource, ProxyProtocolConfig, TransportSocket, UpstreamHttpProtocolOptions, data_source,
+    transport_socket,
 };
 use proto::envoy::extensions::transport_sockets::proxy_protocol::v3::ProxyProtocolUpstreamTransport;
 use proto::envoy::extensions::transport_sockets::tls::v3::{
@@ -100,7 +101,10 @@ fn settings(tls: Option<&ClientTlsSettings>, context: &Context<'_>) -> Option<(C
     let own = own_certificates(context.proxy);
     let Some(tls) = tls else {
         let auto = context.mesh.enable_auto_mtls.unwrap_or(false);
-        if context.external || !auto || matches!(context.service_mode, MutualTls::Unknown | MutualTls::Disable) {
+        if context.external
+            || !auto
+            || matches!(context.service_mode, MutualTls::Unknown | MutualTls::Disable)
+        {
             return None;
         }
         let base = ClientTlsSettings {
@@ -131,7 +135,11 @@ fn settings(tls: Option<&ClientTlsSettings>, context: &Context<'_>) -> Option<(C
     if tls.mode != Mode::IstioMutual {
         return Some((tls.clone(), false));
     }
-    let names = if tls.subject_alt_names.is_empty() { context.accounts.to_vec() } else { tls.subject_alt_names.clone() };
+    let names = if tls.subject_alt_names.is_empty() {
+        context.accounts.to_vec()
+    } else {
+        tls.subject_alt_names.clone()
+    };
     let sni = if tls.sni.is_empty() { context.sni.to_owned() } else { tls.sni.clone() };
     let settings = ClientTlsSettings {
         mode: Mode::IstioMutual,
@@ -155,7 +163,11 @@ fn own_certificates(proxy: &Proxy) -> Option<ClientTlsSettings> {
 }
 
 /// As `buildUpstreamClusterTLSContext`; `None` where there is no TLS.
-fn upstream_context(draft: &mut Draft, tls: &ClientTlsSettings, context: &Context<'_>) -> Option<UpstreamTlsContext> {
+fn upstream_context(
+    draft: &mut Draft,
+    tls: &ClientTlsSettings,
+    context: &Context<'_>,
+) -> Option<UpstreamTlsContext> {
     let secret = !tls.credential_name.is_empty() && !tls.credential_name.starts_with("configmap://");
     let sidecar = context.proxy.kind == ProxyKind::Sidecar;
     if secret && sidecar && !context.selected && matches!(tls.mode, Mode::Simple | Mode::Mutual) {
@@ -182,13 +194,19 @@ fn base_context() -> CommonTlsContext {
 
 /// Exact matchers for subject alternative names.
 pub(crate) fn exact_matches(names: &[String]) -> Vec<StringMatcher> {
-    let one = |n: &String| StringMatcher { match_pattern: Some(MatchPattern::Exact(n.clone())), ..StringMatcher::default() };
+    let one = |n: &String| StringMatcher {
+        match_pattern: Some(MatchPattern::Exact(n.clone())),
+        ..StringMatcher::default()
+    };
     names.iter().map(one).collect()
 }
 
 #[expect(deprecated, reason = "upstream still writes match_subject_alt_names, and peers' tools look for it")]
 fn validation(names: &[String]) -> CertificateValidationContext {
-    CertificateValidationContext { match_subject_alt_names: exact_matches(names), ..CertificateValidationContext::default() }
+    CertificateValidationContext {
+        match_subject_alt_names: exact_matches(names),
+        ..CertificateValidationContext::default()
+    }
 }
 
 fn combined(
@@ -207,8 +225,13 @@ fn combined(
 fn istio_mutual(draft: &mut Draft, tls: &ClientTlsSettings, context: &Context<'_>) -> UpstreamTlsContext {
     let mut common = base_context();
     common.tls_certificate_sds_secret_configs.extend(secrets::from_agent(secrets::DEFAULT));
-    common.validation_context_type = Some(combined(validation(&tls.subject_alt_names), secrets::from_agent(secrets::ROOT)));
-    let sni = if tls.sni.is_empty() && !draft.dynamic_forward { draft.cluster.name.clone() } else { tls.sni.clone() };
+    common.validation_context_type =
+        Some(combined(validation(&tls.subject_alt_names), secrets::from_agent(secrets::ROOT)));
+    let sni = if tls.sni.is_empty() && !draft.dynamic_forward {
+        draft.cluster.name.clone()
+    } else {
+        tls.sni.clone()
+    };
     let mut alpn = Vec::new();
     if context.exchange_alpn && context.proxy.capabilities.metadata_exchange {
         alpn.push("istio-peer-exchange".to_owned());
@@ -246,7 +269,9 @@ fn user_supplied(
         }
         let ca = if tls.ca_certificates.is_empty() { "system" } else { &tls.ca_certificates };
         common.validation_context_type = Some(if skip {
-            common_tls_context::ValidationContextType::ValidationContext(CertificateValidationContext::default())
+            common_tls_context::ValidationContextType::ValidationContext(
+                CertificateValidationContext::default(),
+            )
         } else {
             let mut default = validation(names);
             if !tls.ca_crl.is_empty() {
@@ -260,18 +285,25 @@ fn user_supplied(
     } else {
         let external = context.proxy.flag("credential");
         if mutual {
-            common.tls_certificate_sds_secret_configs.extend(secrets::from_credential(&tls.credential_name, external));
+            common
+                .tls_certificate_sds_secret_configs
+                .extend(secrets::from_credential(&tls.credential_name, external));
         }
         if !skip {
             let name = format!("{}{}", tls.credential_name, secrets::CA_SUFFIX);
-            common.validation_context_type = Some(combined(validation(names), secrets::from_credential(&name, external)));
+            common.validation_context_type =
+                Some(combined(validation(names), secrets::from_credential(&name, external)));
         }
     }
     mesh_defaults(&mut common, context.mesh.tls_defaults.as_ref());
     if draft.is_http2() {
         common.alpn_protocols = vec!["h2".into()];
     }
-    Some(UpstreamTlsContext { common_tls_context: Some(common), sni: tls.sni.clone(), ..UpstreamTlsContext::default() })
+    Some(UpstreamTlsContext {
+        common_tls_context: Some(common),
+        sni: tls.sni.clone(),
+        ..UpstreamTlsContext::default()
+    })
 }
 
 fn mesh_defaults(common: &mut CommonTlsContext, defaults: Option<&TlsConfig>) {
@@ -290,7 +322,10 @@ fn automatic_names(draft: &mut Draft, tls: &ClientTlsSettings) {
     let auto_sni = tls.sni.is_empty();
     let auto_san = (draft.dynamic_forward || (auto_sni && tls.subject_alt_names.is_empty())) && !skip;
     if auto_sni || auto_san {
-        let options = draft.http().upstream_http_protocol_options.get_or_insert_with(UpstreamHttpProtocolOptions::default);
+        let options = draft
+            .http()
+            .upstream_http_protocol_options
+            .get_or_insert_with(UpstreamHttpProtocolOptions::default);
         options.auto_sni |= auto_sni;
         options.auto_san_validation |= auto_san;
     }

@@ -22,7 +22,9 @@ pub(super) fn apply(
 ) -> Vec<LocalityLbEndpoints> {
     match setting {
         None => groups.into_iter().map(|g| g.built).collect(),
-        Some(Effective::Locality { setting, force }) => by_locality(groups, proxy, setting, outlier || *force),
+        Some(Effective::Locality { setting, force }) => {
+            by_locality(groups, proxy, setting, outlier || *force)
+        }
         Some(Effective::ZoneAware(zone)) if zone.enabled.unwrap_or(true) => by_zone(groups, proxy, zone),
         Some(Effective::ZoneAware(_)) => groups.into_iter().map(|g| g.built).collect(),
     }
@@ -63,7 +65,11 @@ fn by_locality(
     out
 }
 
-fn by_zone(groups: Vec<Group>, proxy: &Proxy, setting: &ZoneAwareLoadBalancerSetting) -> Vec<LocalityLbEndpoints> {
+fn by_zone(
+    groups: Vec<Group>,
+    proxy: &Proxy,
+    setting: &ZoneAwareLoadBalancerSetting,
+) -> Vec<LocalityLbEndpoints> {
     let mut out = if setting.failover_priority.is_empty() {
         groups.into_iter().map(|g| g.built).collect()
     } else {
@@ -96,11 +102,16 @@ fn covers(pattern: &str, region: &str, zone: &str, subzone: &str) -> bool {
 }
 
 fn distribute(groups: &mut [LocalityLbEndpoints], own: &Locality, settings: &[Distribute]) {
-    let Some(setting) = settings.iter().find(|d| covers(&d.from, &own.region, &own.zone, &own.subzone)) else { return };
+    let Some(setting) = settings.iter().find(|d| covers(&d.from, &own.region, &own.zone, &own.subzone))
+    else {
+        return;
+    };
     let mut left: Vec<bool> = vec![true; groups.len()];
     // More specific targets first, so that `region/*` does not take what `region/zone` names.
     let mut targets: Vec<_> = setting.to.iter().collect();
-    targets.sort_by_key(|(pattern, _)| (pattern.ends_with('*'), std::cmp::Reverse(pattern.len()), (*pattern).clone()));
+    targets.sort_by_key(|(pattern, _)| {
+        (pattern.ends_with('*'), std::cmp::Reverse(pattern.len()), (*pattern).clone())
+    });
     for (pattern, weight) in targets {
         let mut chosen = Vec::new();
         for (i, group) in groups.iter().enumerate() {
@@ -115,7 +126,11 @@ fn distribute(groups: &mut [LocalityLbEndpoints], own: &Locality, settings: &[Di
         for (i, original) in chosen {
             let share = f64::from(original) * f64::from(*weight) / f64::from(total);
             if share > 0.0 {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of u32 weights")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a share of u32 weights"
+                )]
                 let share = share.ceil() as u32;
                 groups[i].load_balancing_weight = u32_value(share);
             }
@@ -142,11 +157,7 @@ fn distance(own: &Locality, other: Option<&EnvoyLocality>) -> u32 {
 }
 
 /// Sets priorities, `levels` of them within each present one, then closes the gaps.
-fn prioritize(
-    groups: &mut [LocalityLbEndpoints],
-    levels: u32,
-    of: impl Fn(Option<&EnvoyLocality>) -> u32,
-) {
+fn prioritize(groups: &mut [LocalityLbEndpoints], levels: u32, of: impl Fn(Option<&EnvoyLocality>) -> u32) {
     for group in groups.iter_mut() {
         group.priority = group.priority * levels + of(group.locality.as_ref());
     }

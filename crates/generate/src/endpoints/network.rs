@@ -7,7 +7,9 @@ use std::sync::Arc;
 use mesh::World;
 use mesh::networks::NetworkGateway;
 use proto::envoy::config::core::v3::Metadata;
-use proto::envoy::config::endpoint::v3::{Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier};
+use proto::envoy::config::endpoint::v3::{
+    Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+};
 use tables::{Level, Reads};
 
 use super::{Group, address, metadata, weigh};
@@ -70,7 +72,9 @@ fn rewrite(
         let near = row.network.is_empty() || proxy.network.is_empty() || row.network == proxy.network;
         if !forced && (near || gateways.is_empty()) {
             out.rows.push(row.clone());
-            out.built.lb_endpoints.push(LbEndpoint { load_balancing_weight: u32_value(weight), ..endpoint.clone() });
+            out.built
+                .lb_endpoints
+                .push(LbEndpoint { load_balancing_weight: u32_value(weight), ..endpoint.clone() });
             continue;
         }
         let reachable: Vec<_> = gateways.into_iter().filter(|g| g.port != 0).collect();
@@ -98,10 +102,13 @@ fn rewrite(
             network: gateway.network.clone(),
             cluster: gateway.cluster.clone(),
             labels: Arc::new(
-                [("topology.istio.io/network", &gateway.network), ("topology.istio.io/cluster", &gateway.cluster)]
-                    .into_iter()
-                    .map(|(k, v)| (Arc::from(k), v.clone()))
-                    .collect(),
+                [
+                    ("topology.istio.io/network", &gateway.network),
+                    ("topology.istio.io/cluster", &gateway.cluster),
+                ]
+                .into_iter()
+                .map(|(k, v)| (Arc::from(k), v.clone()))
+                .collect(),
             ),
             ..mesh::endpoints::Endpoint::default()
         }));

@@ -11,9 +11,7 @@ use proto::envoy::config::core::v3::{
     DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent, data_source,
     header_value_option::HeaderAppendAction,
 };
-use proto::envoy::config::route::v3::{
-    DirectResponseAction, RedirectAction, redirect_action, route,
-};
+use proto::envoy::config::route::v3::{DirectResponseAction, RedirectAction, redirect_action, route};
 use proto::envoy::extensions::filters::common::fault::v3::{FaultDelay, fault_delay};
 use proto::envoy::extensions::filters::http::cors::v3::CorsPolicy as EnvoyCors;
 use proto::envoy::extensions::filters::http::fault::v3::{FaultAbort, HttpFault, fault_abort};
@@ -91,7 +89,10 @@ fn is_internal(name: &str) -> bool {
     name.starts_with(':') || name.eq_ignore_ascii_case("host")
 }
 
-fn additions(headers: &BTreeMap<String, String>, append: HeaderAppendAction) -> (Vec<HeaderValueOption>, String) {
+fn additions(
+    headers: &BTreeMap<String, String>,
+    append: HeaderAppendAction,
+) -> (Vec<HeaderValueOption>, String) {
     let mut authority = String::new();
     let mut out = Vec::new();
     for (key, value) in headers {
@@ -100,7 +101,11 @@ fn additions(headers: &BTreeMap<String, String>, append: HeaderAppendAction) -> 
         }
         if !is_internal(key) {
             out.push(HeaderValueOption {
-                header: Some(HeaderValue { key: key.clone(), value: value.clone(), ..HeaderValue::default() }),
+                header: Some(HeaderValue {
+                    key: key.clone(),
+                    value: value.clone(),
+                    ..HeaderValue::default()
+                }),
                 append_action: append.into(),
                 ..HeaderValueOption::default()
             });
@@ -113,10 +118,12 @@ fn additions(headers: &BTreeMap<String, String>, append: HeaderAppendAction) -> 
 pub(super) fn headers(headers: &Headers) -> Operations {
     let none = BTreeMap::new();
     let split = |side: Option<&config::networking::HeaderOperations>| {
-        let (mut all, set) = additions(side.map_or(&none, |o| &o.set), HeaderAppendAction::OverwriteIfExistsOrAdd);
+        let (mut all, set) =
+            additions(side.map_or(&none, |o| &o.set), HeaderAppendAction::OverwriteIfExistsOrAdd);
         let (more, add) = additions(side.map_or(&none, |o| &o.add), HeaderAppendAction::AppendIfExistsOrAdd);
         all.extend(more);
-        let remove = side.map(|o| o.remove.iter().filter(|n| !is_internal(n)).cloned().collect()).unwrap_or_default();
+        let remove =
+            side.map(|o| o.remove.iter().filter(|n| !is_internal(n)).cloned().collect()).unwrap_or_default();
         (all, remove, if set.is_empty() { add } else { set })
     };
     let (request_add, request_remove, authority) = split(headers.request.as_ref());
@@ -139,7 +146,9 @@ pub(super) fn fault(fault: &HttpFaultInjection) -> Option<HttpFault> {
     });
     let abort = fault.abort.as_ref().and_then(|a| {
         let error = match a.error_type.as_ref()? {
-            ErrorType::HttpStatus(code) => fault_abort::ErrorType::HttpStatus(u32::try_from(*code).unwrap_or(0)),
+            ErrorType::HttpStatus(code) => {
+                fault_abort::ErrorType::HttpStatus(u32::try_from(*code).unwrap_or(0))
+            }
             ErrorType::GrpcStatus(name) => fault_abort::ErrorType::GrpcStatus(grpc_code(name)),
             ErrorType::Http2Error(_) => return None,
         };
@@ -158,9 +167,23 @@ pub(super) fn fault(fault: &HttpFaultInjection) -> Option<HttpFault> {
 /// The number of a gRPC status name.
 fn grpc_code(name: &str) -> u32 {
     const NAMES: [&str; 17] = [
-        "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-        "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
-        "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
     ];
     let at = NAMES.iter().position(|n| *n == name).unwrap_or(0);
     u32::try_from(at).unwrap_or(0)

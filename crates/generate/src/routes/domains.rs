@@ -37,7 +37,12 @@ fn push(out: &mut Vec<String>, host: &str, port: Option<u32>) {
 /// All domains of a service. `port` is given where the listener serves several ports (`http_proxy`): domains then come
 /// with and without it.
 #[must_use]
-pub(crate) fn of_service(settings: &Settings, proxy: &Proxy, service: &Service, port: Option<u32>) -> Vec<Domain> {
+pub(crate) fn of_service(
+    settings: &Settings,
+    proxy: &Proxy,
+    service: &Service,
+    port: Option<u32>,
+) -> Vec<Domain> {
     let names = std::iter::once(service.key.hostname.as_str())
         .chain(service.aliases.iter().map(|a| a.hostname.as_str()));
     let mut domains: Vec<Domain> = Vec::new();
@@ -46,7 +51,11 @@ pub(crate) fn of_service(settings: &Settings, proxy: &Proxy, service: &Service, 
         push(&mut own, name, port);
         domains.extend(own.into_iter().map(|name| Domain { name, short: false }));
         let absolute = settings.switches.pilot_enable_absolute_fqdn_vhost_domain;
-        domains.extend(alternatives(name, port, &proxy.dns_domain, absolute).into_iter().map(|name| Domain { name, short: true }));
+        domains.extend(
+            alternatives(name, port, &proxy.dns_domain, absolute)
+                .into_iter()
+                .map(|name| Domain { name, short: true }),
+        );
     }
     if service.resolution == Resolution::Passthrough && service.registry == Registry::Kubernetes {
         let wild: Vec<Domain> =

@@ -1,7 +1,9 @@
 //! Consistent hashing: which request property picks the endpoint
 //! (as pilot/pkg/networking/core/route/route.go: `HashForHTTPDestination`, `ConsistentHashToHashPolicy`).
 
-use config::networking::{ConsistentHashLb, Destination, HashKey, LbPolicy, LoadBalancerSettings, TrafficPolicy};
+use config::networking::{
+    ConsistentHashLb, Destination, HashKey, LbPolicy, LoadBalancerSettings, TrafficPolicy,
+};
 use mesh::World;
 use mesh::rules::Rule;
 use mesh::services::Service;
@@ -20,7 +22,8 @@ fn of(lb: Option<&LoadBalancerSettings>) -> Option<&ConsistentHashLb> {
 }
 
 fn of_port(policy: Option<&TrafficPolicy>, port: u32) -> Option<&ConsistentHashLb> {
-    let own = policy?.port_level_settings.iter().find(|p| p.port.as_ref().is_some_and(|s| s.number == port))?;
+    let own =
+        policy?.port_level_settings.iter().find(|p| p.port.as_ref().is_some_and(|s| s.number == port))?;
     of(own.load_balancer.as_ref())
 }
 
@@ -31,10 +34,14 @@ fn rule<L: Level>(context: &Context<'_, L>, host: &str) -> Option<Rule> {
 }
 
 /// The hash of a destination: its subset's for the port, its subset's, the port's, the rule's.
-pub(super) fn of_destination<L: Level>(context: &Context<'_, L>, d: &Destination) -> Option<ConsistentHashLb> {
+pub(super) fn of_destination<L: Level>(
+    context: &Context<'_, L>,
+    d: &Destination,
+) -> Option<ConsistentHashLb> {
     let rule = rule(context, &d.host)?;
     let whole = rule.rule.traffic_policy.as_ref();
-    let subset = rule.rule.subsets.iter().find(|s| s.name == d.subset).and_then(|s| s.traffic_policy.as_ref());
+    let subset =
+        rule.rule.subsets.iter().find(|s| s.name == d.subset).and_then(|s| s.traffic_policy.as_ref());
     let port = d.port.as_ref().map(|p| p.number);
     let subset_port = port.and_then(|p| of_port(subset, p));
     let rule_port = port.and_then(|p| of_port(whole, p));
@@ -58,7 +65,9 @@ pub(super) fn of_service<L: Level>(
 
 /// Envoy's form; `None` where no key is named.
 pub(super) fn policy(hash: &ConsistentHashLb) -> Option<HashPolicy> {
-    use hash_policy::{ConnectionProperties, Cookie, CookieAttribute, Header, PolicySpecifier, QueryParameter};
+    use hash_policy::{
+        ConnectionProperties, Cookie, CookieAttribute, Header, PolicySpecifier, QueryParameter,
+    };
     let specifier = match hash.hash_key.as_ref()? {
         HashKey::HttpHeaderName(name) => {
             PolicySpecifier::Header(Header { header_name: name.clone(), ..Header::default() })
@@ -76,7 +85,9 @@ pub(super) fn policy(hash: &ConsistentHashLb) -> Option<HashPolicy> {
         HashKey::UseSourceIp(source_ip) => {
             PolicySpecifier::ConnectionProperties(ConnectionProperties { source_ip: *source_ip })
         }
-        HashKey::HttpQueryParameterName(name) => PolicySpecifier::QueryParameter(QueryParameter { name: name.clone() }),
+        HashKey::HttpQueryParameterName(name) => {
+            PolicySpecifier::QueryParameter(QueryParameter { name: name.clone() })
+        }
     };
     Some(HashPolicy { policy_specifier: Some(specifier), ..HashPolicy::default() })
 }

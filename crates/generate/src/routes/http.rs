@@ -7,10 +7,12 @@ use mesh::World;
 use mesh::routes::{Head, VirtualService};
 use mesh::services::Service;
 use proto::envoy::config::core::v3::{
-    HeaderValue, HeaderValueOption, Metadata, RuntimeFractionalPercent, header_value_option::HeaderAppendAction,
+    HeaderValue, HeaderValueOption, Metadata, RuntimeFractionalPercent,
+    header_value_option::HeaderAppendAction,
 };
 use proto::envoy::config::route::v3::{
-    Decorator, Route, RouteAction, WeightedCluster, route, route_action, route_match::PathSpecifier, weighted_cluster,
+    Decorator, Route, RouteAction, WeightedCluster, route, route_action, route_match::PathSpecifier,
+    weighted_cluster,
 };
 use proto::envoy::r#type::matcher::v3::{RegexMatchAndSubstitute, RegexMatcher};
 use proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
@@ -116,7 +118,8 @@ fn translate<L: Level>(
     } else {
         destinations(context, virtual_service, http, authority, &mut out);
     }
-    out.decorator = Some(Decorator { operation: operation(&out, virtual_service, context.port), ..Decorator::default() });
+    out.decorator =
+        Some(Decorator { operation: operation(&out, virtual_service, context.port), ..Decorator::default() });
     if let Some(fault) = http.fault.as_ref().and_then(actions::fault) {
         out.typed_per_filter_config.insert("envoy.filters.http.fault".into(), proto::any(&fault));
     } else if http.fault.is_some() {
@@ -124,12 +127,14 @@ fn translate<L: Level>(
         out.typed_per_filter_config.insert("envoy.filters.http.fault".into(), proto::any(&empty));
     }
     if let Some(cors) = &http.cors_policy {
-        out.typed_per_filter_config.insert("envoy.filters.http.cors".into(), proto::any(&actions::cors(cors)));
+        out.typed_per_filter_config
+            .insert("envoy.filters.http.cors".into(), proto::any(&actions::cors(cors)));
     }
     if http.redirect.is_none() && http.direct_response.is_none() {
         let hosts = http.route.iter().filter_map(|d| d.destination.as_ref()).map(|d| d.host.as_str());
         let services = hosts.filter_map(|h| (context.lookup)(h));
-        if let Some(session) = services.filter_map(|s| super::session::of(context.r, context.world, s)).next() {
+        if let Some(session) = services.filter_map(|s| super::session::of(context.r, context.world, s)).next()
+        {
             out.typed_per_filter_config.insert(super::session::FILTER.into(), session);
         }
     }
@@ -197,7 +202,8 @@ fn destinations<L: Level>(
     set_timeout(&mut action, http.timeout);
     let gateway_api = &*virtual_service.semantics == "gateway";
     if gateway_api {
-        action.cluster_not_found_response_code = route_action::ClusterNotFoundResponseCode::InternalServerError.into();
+        action.cluster_not_found_response_code =
+            route_action::ClusterNotFoundResponseCode::InternalServerError.into();
     }
     if let Some(rewrite) = &http.rewrite {
         action.append_x_forwarded_host = context.forwarded_host;
@@ -217,7 +223,8 @@ fn destinations<L: Level>(
         }
     }
     if !authority.is_empty() {
-        action.host_rewrite_specifier = Some(route_action::HostRewriteSpecifier::HostRewriteLiteral(authority));
+        action.host_rewrite_specifier =
+            Some(route_action::HostRewriteSpecifier::HostRewriteLiteral(authority));
     }
     mirrors(context, http, &mut action);
     let policy = http.retries.as_ref().or(context.mesh.default_http_retry_policy.as_ref());
@@ -225,7 +232,8 @@ fn destinations<L: Level>(
     if let [only] = &http.route[..] {
         hashed = single(context, only, out, &mut action);
     } else {
-        let clusters = http.route.iter().filter(|d| d.weight != 0).map(|d| weighted(context, d, &mut action)).collect();
+        let clusters =
+            http.route.iter().filter(|d| d.weight != 0).map(|d| weighted(context, d, &mut action)).collect();
         action.cluster_specifier = Some(route_action::ClusterSpecifier::WeightedClusters(WeightedCluster {
             clusters,
             ..WeightedCluster::default()
@@ -236,7 +244,10 @@ fn destinations<L: Level>(
 }
 
 fn substitute(pattern: String, substitution: String) -> RegexMatchAndSubstitute {
-    RegexMatchAndSubstitute { pattern: Some(RegexMatcher { regex: pattern, ..RegexMatcher::default() }), substitution }
+    RegexMatchAndSubstitute {
+        pattern: Some(RegexMatcher { regex: pattern, ..RegexMatcher::default() }),
+        substitution,
+    }
 }
 
 /// Escapes what means something in a regular expression (Go's `regexp.QuoteMeta`).
@@ -293,9 +304,10 @@ fn weighted<L: Level>(
         out.response_headers_to_add = operations.response_add;
         out.response_headers_to_remove = operations.response_remove;
         if !operations.authority.is_empty() {
-            out.host_rewrite_specifier = Some(
-                weighted_cluster::cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(operations.authority),
-            );
+            out.host_rewrite_specifier =
+                Some(weighted_cluster::cluster_weight::HostRewriteSpecifier::HostRewriteLiteral(
+                    operations.authority,
+                ));
         }
     }
     let hash = destination.destination.as_ref().and_then(|d| hash::of_destination(context, d));

@@ -7,8 +7,8 @@ use proto::envoy::config::route::v3::{
     query_parameter_matcher::QueryParameterMatchSpecifier, route_match::PathSpecifier,
 };
 use proto::envoy::r#type::matcher::v3::{
-    ListMatcher, MetadataMatcher, OrMatcher, RegexMatcher, StringMatcher, ValueMatcher, list_matcher, metadata_matcher,
-    string_matcher::MatchPattern, value_matcher,
+    ListMatcher, MetadataMatcher, OrMatcher, RegexMatcher, StringMatcher, ValueMatcher, list_matcher,
+    metadata_matcher, string_matcher::MatchPattern, value_matcher,
 };
 use proto::google::protobuf::BoolValue;
 

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use config::host;
 use config::mesh::{MeshConfig, OutboundTrafficPolicyMode as Policy};
 use config::protocol::Protocol;
-use mesh::{ServiceKey, World};
 use mesh::routes::{Head, VirtualService};
 use mesh::services::{Resolution, Service};
+use mesh::{ServiceKey, World};
 use prost::Message;
 use proto::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource, config_source};
 use proto::envoy::config::route::v3::{
@@ -142,7 +142,11 @@ impl<'a, L: Level> Table<'a, L> {
         self.world.route_heads.get(self.r, name)
     }
 
-    fn context<'b>(&'b self, gateways: &'b [String], lookup: &'b dyn Fn(&str) -> Option<&'b Service>) -> http::Context<'b, L> {
+    fn context<'b>(
+        &'b self,
+        gateways: &'b [String],
+        lookup: &'b dyn Fn(&str) -> Option<&'b Service>,
+    ) -> http::Context<'b, L> {
         let mesh = &crate::settings(self.r, self.world).mesh;
         http::Context {
             r: self.r,
@@ -164,9 +168,10 @@ impl<'a, L: Level> Table<'a, L> {
         routes.hosts.iter().any(|h| {
             let h = h.to_lowercase();
             self.services.contains_key(&h)
-                || self.services.keys().any(|s| {
-                    (host::is_wildcard(&h) || host::is_wildcard(s)) && host::matches(&h, s)
-                })
+                || self
+                    .services
+                    .keys()
+                    .any(|s| (host::is_wildcard(&h) || host::is_wildcard(s)) && host::matches(&h, s))
         })
     }
 
@@ -211,7 +216,8 @@ impl<'a, L: Level> Table<'a, L> {
             let Some(row) = self.head(name) else { continue };
             for h in &row.hosts {
                 let fits = h.as_str() == own || (h.is_wildcard() && host::subset_of(own, h.as_str()));
-                let better = best.is_none_or(|(held, _)| held != h.as_str() && host::more_specific(h.as_str(), held));
+                let better =
+                    best.is_none_or(|(held, _)| held != h.as_str() && host::more_specific(h.as_str(), held));
                 if fits && better {
                     best = Some((h.as_str(), name));
                 }
@@ -264,7 +270,8 @@ fn visible<'a, L: Level>(
     if &*routes.semantics != "gateway" {
         return Some(services);
     }
-    let own = |s: &ServedService| s.key.namespace == routes.namespace || table.proxy.namespace == routes.namespace;
+    let own =
+        |s: &ServedService| s.key.namespace == routes.namespace || table.proxy.namespace == routes.namespace;
     services.iter().any(|s| own(s)).then_some(services)
 }
 
@@ -419,7 +426,9 @@ pub(super) fn assemble<L: Level>(
     if apart {
         head.vhds = Some(Vhds {
             config_source: Some(ConfigSource {
-                config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(AggregatedConfigSource::default())),
+                config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(
+                    AggregatedConfigSource::default(),
+                )),
                 resource_api_version: ApiVersion::V3.into(),
                 ..ConfigSource::default()
             }),
@@ -505,9 +514,12 @@ fn framed(host: &[u8]) -> Bytes {
 
 /// Where requests to unknown hosts go (as `buildCatchAllVirtualHost`).
 pub(crate) fn catch_all(proxy: &Proxy, mesh: &MeshConfig, scope: &Scope) -> VirtualHost {
-    let (attempts, forwards_host) = (headers::counts_attempts(proxy, mesh), headers::forwards_host(proxy, mesh));
+    let (attempts, forwards_host) =
+        (headers::counts_attempts(proxy, mesh), headers::forwards_host(proxy, mesh));
     let (name, cluster) = match (scope.outbound_policy, &scope.egress_proxy) {
-        (Policy::AllowAnyDynamicDns, _) => ("allow_any_dynamic_dns", Some("AllowAnyDynamicDNSCluster".to_owned())),
+        (Policy::AllowAnyDynamicDns, _) => {
+            ("allow_any_dynamic_dns", Some("AllowAnyDynamicDNSCluster".to_owned()))
+        }
         (Policy::AllowAny, Some(proxy)) => ("allow_any", Some(http::cluster_of(proxy, None, 0))),
         (Policy::AllowAny, None) => ("allow_any", Some("PassthroughCluster".to_owned())),
         (Policy::RegistryOnly, _) => ("block_all", None),
@@ -523,9 +535,10 @@ pub(crate) fn catch_all(proxy: &Proxy, mesh: &MeshConfig, scope: &Scope) -> Virt
             action.timeout = Some(seconds(0));
             route::Action::Route(action)
         }
-        None => {
-            route::Action::DirectResponse(DirectResponseAction { status: 502, ..DirectResponseAction::default() })
-        }
+        None => route::Action::DirectResponse(DirectResponseAction {
+            status: 502,
+            ..DirectResponseAction::default()
+        }),
     };
     VirtualHost {
         name: name.into(),

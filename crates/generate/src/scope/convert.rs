@@ -11,7 +11,7 @@ use config::protocol::Protocol;
 use mesh::World;
 use mesh::routes::Head;
 use mesh::services::{Registry, Service};
-use mesh::world::{ServicesNamed, ServicesSeen, Seen, SidecarsOf, HeadsSeen};
+use mesh::world::{HeadsSeen, Seen, ServicesNamed, ServicesSeen, SidecarsOf};
 use tables::{Level, Reads};
 
 use super::{Egress, Named, Scope, ScopedService};
@@ -29,7 +29,11 @@ pub(super) fn sidecar_of<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -
         rows.into_iter()
             .find(|(_, selector, _)| match selector {
                 None => true,
-                Some(s) => own && s.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|have| **have == **v)),
+                Some(s) => {
+                    own && s
+                        .iter()
+                        .all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|have| **have == **v))
+                }
             })
             .map(|(name, _, _)| name.clone())
     };
@@ -53,7 +57,12 @@ pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> Sco
         services.iter().for_each(|s| all.add(s, None));
         // as upstream's scope of gateways: no listener of theirs has services, hence no name table either
         let egress = Egress { virtual_services: names(&virtual_services), ..Egress::default() };
-        return Scope { egress: vec![egress], services: all.list(), outbound_policy: mesh_policy, ..Scope::default() };
+        return Scope {
+            egress: vec![egress],
+            services: all.list(),
+            outbound_policy: mesh_policy,
+            ..Scope::default()
+        };
     }
     let row = proxy.sidecar.as_ref().and_then(|name| world.sidecars.get(r, name));
     let sidecar = row.map(|row| &*row.sidecar);
@@ -152,12 +161,18 @@ impl<'a, L: Level> Visible<'a, L> {
     /// The service of a host that a virtual service leads to: of the own namespace, else a Kubernetes one that is
     /// visible, else the oldest (as `pickBestVisibleNamespace`).
     fn named(&self, host: &str) -> Option<&'a Arc<Service>> {
-        let rows: Vec<_> =
-            self.world.services.bucket::<ServicesNamed, L>(self.r, &host.into()).map(|(_, row)| row).collect();
+        let rows: Vec<_> = self
+            .world
+            .services
+            .bucket::<ServicesNamed, L>(self.r, &host.into())
+            .map(|(_, row)| row)
+            .collect();
         if let Some(own) = rows.iter().find(|s| s.key.namespace == *self.namespace) {
             return Some(own);
         }
-        let visible = rows.into_iter().filter(|s| mesh::exports::is_visible(&s.export_to, &s.key.namespace, self.namespace));
+        let visible = rows
+            .into_iter()
+            .filter(|s| mesh::exports::is_visible(&s.export_to, &s.key.namespace, self.namespace));
         visible.min_by_key(|s| (s.registry != Registry::Kubernetes, s.created, s.key.namespace.clone()))
     }
 }
@@ -185,7 +200,10 @@ impl Classified {
     }
     fn matches(&self, h: &str) -> bool {
         self.exact.contains(h)
-            || self.all.iter().any(|own| (host::is_wildcard(h) || host::is_wildcard(own)) && host::subset_of(h, own))
+            || self
+                .all
+                .iter()
+                .any(|own| (host::is_wildcard(h) || host::is_wildcard(own)) && host::subset_of(h, own))
     }
     fn matches_route(&self, h: &str, gateway_semantics: bool) -> bool {
         self.exact.contains(h)
@@ -237,7 +255,8 @@ impl Hosts {
             if self.excluded(namespace, h) {
                 continue;
             }
-            let matched = [namespace, "*"].iter().any(|n| self.by_namespace.get(*n).is_some_and(|c| c.matches(h)));
+            let matched =
+                [namespace, "*"].iter().any(|n| self.by_namespace.get(*n).is_some_and(|c| c.matches(h)));
             if !matched {
                 continue;
             }
@@ -257,7 +276,8 @@ impl Hosts {
                 *held = candidate;
             }
         }
-        let keep: HashMap<String, Arc<str>> = valid.into_iter().map(|(h, (n, _))| (h.to_owned(), n.clone())).collect();
+        let keep: HashMap<String, Arc<str>> =
+            valid.into_iter().map(|(h, (n, _))| (h.to_owned(), n.clone())).collect();
         imported.retain(|(s, _)| keep.get(s.key.hostname.as_str()).is_some_and(|n| *n == s.key.namespace));
         imported
     }
@@ -274,7 +294,8 @@ impl Hosts {
                 let fits = |namespace: &str| {
                     self.by_namespace.get(namespace).is_some_and(|class| {
                         routes.hosts.iter().any(|h| {
-                            class.matches_route(h.as_str(), gateway) && !self.excluded(&routes.namespace, h.as_str())
+                            class.matches_route(h.as_str(), gateway)
+                                && !self.excluded(&routes.namespace, h.as_str())
                         })
                     })
                 };
@@ -319,7 +340,11 @@ impl<'a> Union<'a> {
                 all.extend(ports.iter().flat_map(|p| p.iter()));
                 all.dedup();
                 let mut unique = Vec::new();
-                all.into_iter().for_each(|p| if !unique.contains(&p) { unique.push(p) });
+                all.into_iter().for_each(|p| {
+                    if !unique.contains(&p) {
+                        unique.push(p)
+                    }
+                });
                 *held_ports = ports.is_some().then(|| unique.into());
             }
         } else if !kube(held) && kube(service) {
@@ -342,6 +367,9 @@ impl<'a> Union<'a> {
     }
 
     fn list(&self) -> Vec<ScopedService> {
-        self.list.iter().map(|(s, ports)| ScopedService { key: s.key.clone(), ports: ports.clone() }).collect()
+        self.list
+            .iter()
+            .map(|(s, ports)| ScopedService { key: s.key.clone(), ports: ports.clone() })
+            .collect()
     }
 }

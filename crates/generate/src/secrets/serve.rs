@@ -53,7 +53,8 @@ pub fn resource<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, name: &str
     if !reference.config_map && reference.namespace != proxy.namespace {
         return None;
     }
-    let read = |n: &str| world.credentials.get(r, &(reference.config_map, reference.namespace.clone(), n.into()));
+    let read =
+        |n: &str| world.credentials.get(r, &(reference.config_map, reference.namespace.clone(), n.into()));
     let plain = reference.name.strip_suffix(CA_SUFFIX);
     if reference.config_map {
         let row = read(plain.unwrap_or(&reference.name))?;
@@ -61,7 +62,9 @@ pub fn resource<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, name: &str
     }
     match plain {
         // A secret `name-cacert` of its own wins over the `ca.crt` of `name`.
-        Some(base) => authority(name, read(&reference.name).filter(|c| !c.ca.is_empty()).or_else(|| read(base))?),
+        Some(base) => {
+            authority(name, read(&reference.name).filter(|c| !c.ca.is_empty()).or_else(|| read(base))?)
+        }
         None => certificate(name, read(&reference.name)?),
     }
 }
@@ -79,7 +82,10 @@ fn authority(name: &str, row: &Credential) -> Option<Resource> {
         crl: (!row.crl.is_empty()).then(|| inline(&row.crl)),
         ..CertificateValidationContext::default()
     };
-    Some(Resource::encode(name, &Secret { name: name.into(), r#type: Some(secret::Type::ValidationContext(context)) }))
+    Some(Resource::encode(
+        name,
+        &Secret { name: name.into(), r#type: Some(secret::Type::ValidationContext(context)) },
+    ))
 }
 
 fn certificate(name: &str, row: &Credential) -> Option<Resource> {
@@ -92,5 +98,8 @@ fn certificate(name: &str, row: &Credential) -> Option<Resource> {
         ocsp_staple: (!row.staple.is_empty()).then(|| inline(&row.staple)),
         ..TlsCertificate::default()
     };
-    Some(Resource::encode(name, &Secret { name: name.into(), r#type: Some(secret::Type::TlsCertificate(certificate)) }))
+    Some(Resource::encode(
+        name,
+        &Secret { name: name.into(), r#type: Some(secret::Type::TlsCertificate(certificate)) },
+    ))
 }

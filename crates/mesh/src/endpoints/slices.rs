@@ -227,7 +227,12 @@ pub(super) fn selected<L: Level>(
         let base = from_workload(r, sources, settings, entry, "");
         for port in &service.ports {
             if let Some(number) = entry_port(service, entry, port) {
-                out.push(Endpoint { port: number, service_port: port.name.clone(), external: true, ..base.clone() });
+                out.push(Endpoint {
+                    port: number,
+                    service_port: port.name.clone(),
+                    external: true,
+                    ..base.clone()
+                });
             }
         }
     }

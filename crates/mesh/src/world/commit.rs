@@ -92,7 +92,11 @@ impl Stages {
                     .indexed::<NetworkClaims>(),
             ),
             services: Grouped::new(
-                Table::new().indexed::<ServicesSeen>().indexed::<ServicesOf>().indexed::<ServicesNamed>().indexed::<ServicesAskingPlace>(),
+                Table::new()
+                    .indexed::<ServicesSeen>()
+                    .indexed::<ServicesOf>()
+                    .indexed::<ServicesNamed>()
+                    .indexed::<ServicesAskingPlace>(),
             ),
             endpoints: Derived::new(Table::new().indexed::<EndpointsAt>()),
             accounts: Derived::default(),
