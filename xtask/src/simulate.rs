@@ -13,7 +13,7 @@ const TEST: &str = "simulation::whatever_happens_every_proxy_ends_with_exactly_w
 ///
 /// # Errors
 /// If a seed fails, or the simulation cannot be built.
-pub fn run(seeds: u64, first: u64) -> Result<()> {
+pub(crate) fn run(seeds: u64, first: u64) -> Result<()> {
     if seeds == 0 {
         bail!("--seeds 0 plays nothing");
     }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 /// Runs `entry` on every file of the folder and on `rounds` mutations of them; how many inputs that were.
 pub(crate) fn run(corpus: &Path, rounds: u64, entry: fn(&[u8])) -> u64 {
-    let mut seeds: Vec<_> = fs::read_dir(corpus).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut seeds: Vec<_> =
+        fs::read_dir(corpus).into_iter().flatten().flatten().map(|file| file.path()).collect();
     seeds.sort();
-    let seeds: Vec<Vec<u8>> = seeds.iter().map(|path| fs::read(path).unwrap()).collect();
+    let seeds: Vec<Vec<u8>> = seeds.iter().filter_map(|path| fs::read(path).ok()).collect();
     assert!(!seeds.is_empty(), "{} has no seeds", corpus.display());
     seeds.iter().for_each(|seed| entry(seed));
     let mut chance = Chance(1);
@@ -30,7 +31,7 @@ impl Chance {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % end.max(1) as u64).unwrap()
+        usize::try_from((z ^ (z >> 31)) % end.max(1) as u64).unwrap_or(0)
     }
 
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {

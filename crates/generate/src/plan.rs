@@ -418,7 +418,7 @@ pub struct Edition {
 }
 
 /// The edition of a type. `proxy` is the full form for CDS, LDS, SDS and ECDS, the outbound form for the types that only
-/// depend on what is seen (see [`edition_key`]), so that those are shared by every proxy that sees the same.
+/// depend on what is seen (see [`EditionOf`]), so that those are shared by every proxy that sees the same.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EditionOf {
     /// Full or outbound form.

@@ -185,7 +185,8 @@ pub struct Plane {
 /// `istioctl proxy-status`.
 #[derive(Debug, Args)]
 pub struct ProxyStatus {
-    /// One proxy, as [<type>/]<name>[.<namespace>]: compares it with the control plane; without it, all
+    /// One proxy, to compare with the control plane; without it, all are listed
+    #[arg(value_name = "[TYPE/]NAME[.NAMESPACE]")]
     pub proxy: Option<String>,
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
@@ -215,7 +216,8 @@ pub struct ProxyConfig {
 /// The proxy, or the file, that a `proxy-config` command shows.
 #[derive(Debug, Args, Clone)]
 pub struct Target {
-    /// [<type>/]<name>[.<namespace>]
+    /// The proxy, or its pod
+    #[arg(value_name = "[TYPE/]NAME[.NAMESPACE]")]
     pub proxy: Option<String>,
     /// Envoy config dump JSON file; - for standard input
     #[arg(short, long, value_name = "FILE")]

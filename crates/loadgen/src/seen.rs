@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Types of a sidecar's subscriptions, in the order of [`Kind`].
+/// Types of a sidecar's subscriptions, in the order of [`CDS`] to [`NDS`].
 pub(crate) const TYPES: [(&str, &str); 5] = [
     ("CDS", "type.googleapis.com/envoy.config.cluster.v3.Cluster"),
     ("EDS", "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"),

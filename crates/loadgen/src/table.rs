@@ -159,7 +159,7 @@ fn spread(sample: &Sample) -> String {
 /// With as many digits as mean something.
 fn number(value: f64) -> String {
     match value {
-        v if v == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         v if v.abs() < 1.0 => format!("{v:.3}"),
         v if v.abs() < 10.0 => format!("{v:.2}"),
         v if v.abs() < 100.0 => format!("{v:.1}"),

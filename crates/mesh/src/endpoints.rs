@@ -88,12 +88,20 @@ pub struct Endpoint {
     pub health: Health,
     /// Whether unhealthy state is told to proxies rather than withdrawn.
     pub send_unhealthy: bool,
-    /// Declared by a ServiceEntry (inline or selected) or a WorkloadEntry: nobody probes its health.
+    /// Named by a ServiceEntry or a WorkloadEntry, not run by a Pod: nobody probes its health.
     pub external: bool,
     /// Number of the service port it was declared for; 0 where the name alone counts (Kubernetes). Clusters of DNS
     /// resolution match by number where it is set, EDS by `service_port`
     /// (as pilot/pkg/model/service.go: `LegacyClusterPortKey`).
     pub service_port_number: u32,
+}
+
+impl Endpoint {
+    /// Whether a ServiceEntry declares it, inline or by selecting its workload; else a Kubernetes Service does.
+    #[must_use]
+    pub fn of_service_entry(&self) -> bool {
+        self.service_port_number != 0
+    }
 }
 
 /// All endpoints of a service, in a deterministic order (by service port, cluster, address, port).

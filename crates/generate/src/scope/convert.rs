@@ -342,7 +342,7 @@ impl<'a> Union<'a> {
                 let mut unique = Vec::new();
                 all.into_iter().for_each(|p| {
                     if !unique.contains(&p) {
-                        unique.push(p)
+                        unique.push(p);
                     }
                 });
                 *held_ports = ports.is_some().then(|| unique.into());

@@ -45,7 +45,7 @@ spec:
   hosts: [web, "*.example.com", 10.0.0.1, "*"]
   gateways: [mesh, gw, other/gw, ./own, old.infra.svc.cluster.local]
   exportTo: [".", far]
-  http: [{name: r, match: [{gateways: [gw]}], route: [{destination: {host: web}}, {destination: {host: a.b}}], mirror: {host: copy}}]
+  http: [{name: r, match: [{gateways: [gw]}], route: [{destination: {host: web}, weight: 1}, {destination: {host: a.b}, weight: 1}], mirror: {host: copy}}]
   tcp: [{match: [{gateways: [gw]}], route: [{destination: {host: db}}]}]
 "#,
         routes,

@@ -202,12 +202,13 @@ fn endpoints_at<L: Level>(
     world: &World,
     key: &ServiceKey,
     ip: &Arc<str>,
-    external: bool,
+    of_entry: bool,
 ) -> Found {
     let (Some(service), Some(row)) = (world.services.get(r, key), world.endpoints.get(r, key)) else {
         return Vec::new();
     };
-    let here = row.endpoints.iter().filter(|e| e.external == external && e.addresses.first() == Some(ip));
+    let here =
+        row.endpoints.iter().filter(|e| e.of_service_entry() == of_entry && e.addresses.first() == Some(ip));
     let port = |name: &str| service.ports.iter().find(|p| *p.name == *name);
     here.filter_map(|e| Some(found(service, port(&e.service_port)?, e.port))).collect()
 }

@@ -89,7 +89,7 @@ indexes! {
     /// Endpoints by who declared them (true: a ServiceEntry) and first address: whose ports a proxy serves.
     EndpointsAt on ServiceEndpoints, (bool, Arc<str>), |_k, e, put| for e in &e.endpoints {
         if let Some(a) = e.addresses.first() {
-            put((e.external, a.clone()));
+            put((e.of_service_entry(), a.clone()));
         }
     };
     /// EndpointSlices by (namespace, service name).
