@@ -24,7 +24,7 @@ pub mod policy;
 mod pool;
 pub mod tls;
 
-pub(crate) use build::stat_name;
+pub(crate) use build::stat_prefix;
 pub(crate) use fixed::{DNS_CACHE_SUFFIX, lookup_family};
 
 /// Which rule of the mesh's tables: its row and the objects it was merged from.

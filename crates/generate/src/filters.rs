@@ -23,6 +23,7 @@ use tracing::Traced;
 
 mod access_log;
 pub(crate) mod connection;
+pub(crate) mod destinations;
 pub(crate) mod hcm;
 pub(crate) mod headers;
 pub(crate) mod http;

@@ -209,19 +209,29 @@ pub(super) fn service_metadata<'a>(services: impl IntoIterator<Item = &'a Servic
     Value { kind: Some(Kind::ListValue(ListValue { values: services.into_iter().map(one).collect() })) }
 }
 
-/// As pilot/pkg/networking/telemetry/telemetry.go: `BuildStatPrefix`, with the delimiter that Envoy needs.
-pub(crate) fn stat_name(pattern: &str, service: &Service, subset: &str, port: &Port, target: u32) -> String {
+/// The prefix of a cluster's statistics with the delimiter that Envoy needs there.
+pub(super) fn stat_name(pattern: &str, service: &Service, subset: &str, port: &Port, target: u32) -> String {
+    stat_prefix(pattern, service, subset, port, target) + ";"
+}
+
+/// As pilot/pkg/networking/telemetry/telemetry.go: `BuildStatPrefix`.
+pub(crate) fn stat_prefix(
+    pattern: &str,
+    service: &Service,
+    subset: &str,
+    port: &Port,
+    target: u32,
+) -> String {
     let kube = service.registry == Registry::Kubernetes;
     let host = service.key.hostname.as_str();
     let short = if kube { format!("{}.{}", service.name, service.key.namespace) } else { host.to_owned() };
     let name = if kube { &service.name } else { host };
-    let prefix = pattern
+    pattern
         .replace("%SERVICE%", &short)
         .replace("%SERVICE_NAME%", name)
         .replace("%SERVICE_FQDN%", host)
         .replace("%SUBSET_NAME%", subset)
         .replace("%TARGET_PORT%", &target.to_string())
         .replace("%SERVICE_PORT%", &port.number.to_string())
-        .replace("%SERVICE_PORT_NAME%", &port.name);
-    format!("{prefix};")
+        .replace("%SERVICE_PORT_NAME%", &port.name)
 }

@@ -187,13 +187,14 @@ impl<L: Level> Chains<'_, L> {
     /// A chain for each SNI cluster of each service that the server's hosts cover
     /// (as `builtAutoPassthroughFilterChains`). Only the mesh's own TLS is passed on.
     fn by_sni(&self, server: &Server, out: &mut Vec<Chain>) {
+        let destinations = tcp::destinations(&self.view);
         for scoped in &self.view.scope.services {
             let Some(service) = self.view.world.services.get(self.view.r, &scoped.key) else { continue };
             let hostname = service.key.hostname.as_str();
             if service.mesh_external || !server.sni.iter().any(|h| host::subset_of(hostname, h)) {
                 continue;
             }
-            let rule = tcp::rule(&self.view, service);
+            let rule = destinations.rule(service);
             let rule = rule.as_ref().map(|r| &*r.rule);
             let subsets = rule.iter().flat_map(|r| &r.subsets).map(|s| s.name.as_str());
             let subsets: Vec<&str> = std::iter::once("").chain(subsets).collect();
@@ -201,7 +202,7 @@ impl<L: Level> Chains<'_, L> {
                 for subset in &subsets {
                     let cluster = sni_key("outbound", port.number, subset, hostname);
                     let filters =
-                        tcp::sni_filters(&self.filters, self.settings, service, subset, port, rule, &cluster);
+                        tcp::sni_filters(&destinations, &self.filters, service, subset, port, rule, &cluster);
                     let alpn = MESH_ALPN.iter().map(|a| (*a).to_owned()).collect();
                     out.push(Chain { sni: vec![cluster], alpn, filters, ..Chain::default() });
                 }

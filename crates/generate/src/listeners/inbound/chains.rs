@@ -13,6 +13,7 @@ use proto::google::protobuf::{Struct, Value};
 
 use super::{Context, PASSTHROUGH, Served, VIRTUAL, after_termination, tls};
 use crate::authentication::MutualTls;
+use crate::clusters::stat_prefix;
 use crate::encoded::{bool_value, u32_value};
 use crate::filters::hcm::{Manager, RouteSource, delimited};
 use crate::filters::tcp::Tcp;
@@ -153,9 +154,7 @@ impl Context<'_> {
         let mut tcp = Tcp::to(served.cluster.clone());
         let pattern = &self.settings.mesh.inbound_cluster_stat_name;
         if let Some(service) = served.service.filter(|_| !pattern.is_empty()) {
-            let name =
-                crate::clusters::build::stat_name(pattern, service, "", &served.port, served.port.number);
-            tcp.stat_prefix = name.trim_end_matches(';').to_owned();
+            tcp.stat_prefix = stat_prefix(pattern, service, "", &served.port, served.port.number);
         }
         tcp.protocol = protocol;
         tcp.exchange = true;
