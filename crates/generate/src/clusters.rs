@@ -1,5 +1,7 @@
 //! Clusters (CDS): one per service port and subset, the proxy's own ports, and the fixed ones.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use config::Host;
@@ -10,10 +12,10 @@ use mesh::{ServiceKey, World};
 use proto::envoy::config::cluster::v3::Cluster;
 use tables::{Level, Reads};
 
-use crate::encoded::{Resource, digest_debug};
+use crate::encoded::{Resource, Section, digest_of};
 use crate::plan::ServiceClusters;
 use crate::proxy::{Proxy, ProxyKind};
-use crate::scope::{Named, Scope, ScopedService};
+use crate::scope::{Named, Run, Scope, ScopedService};
 
 pub mod balance;
 pub(crate) mod build;
@@ -86,9 +88,8 @@ impl Built {
     /// Hash of everything.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        crate::encoded::digest(&self.resources)
-            ^ digest_debug(&self.secrets).rotate_left(17)
-            ^ digest_debug(&self.eds.iter().map(|(_, n)| n).collect::<Vec<_>>()).rotate_left(31)
+        let names: Vec<&EdsName> = self.eds.iter().map(|(_, name)| name).collect();
+        digest_of(&(crate::encoded::digest(&self.resources), &self.secrets, names))
     }
 
     /// Appends another's; a name that is already there is dropped (the first wins).
@@ -112,6 +113,96 @@ impl Built {
     }
 }
 
+/// Finished clusters that are sent one after the other, with what else follows from them.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The clusters.
+    pub section: Arc<Section>,
+    /// EDS names among them, with the proxy form that their endpoints depend on.
+    pub eds: Vec<(Arc<Proxy>, EdsName)>,
+    /// SDS names that the control plane serves.
+    pub secrets: Vec<Arc<str>>,
+    /// Hash of everything.
+    pub digest: u64,
+}
+
+impl From<Built> for Finished {
+    fn from(mut built: Built) -> Self {
+        built.dedup();
+        let digest = built.digest();
+        Self { section: Section::new(built.resources), eds: built.eds, secrets: built.secrets, digest }
+    }
+}
+
+/// A run of services with the destination rule of each, for a proxy form that has no place any more: the same for all
+/// namespaces in which the same rules hold. It is compared by a hash that is known.
+#[derive(Clone)]
+pub struct Ruled {
+    hash: u64,
+    proxy: Arc<Proxy>,
+    services: Arc<[(ScopedService, Option<RuleName>)]>,
+}
+
+impl Ruled {
+    /// The asks for the clusters of each service.
+    pub fn asks(&self) -> impl Iterator<Item = ServiceClusters> {
+        self.services.iter().map(|(service, rule)| ServiceClusters {
+            proxy: self.proxy.clone(),
+            service: service.clone(),
+            rule: rule.clone(),
+        })
+    }
+
+    /// The services and their rules.
+    #[must_use]
+    pub fn services(&self) -> &[(ScopedService, Option<RuleName>)] {
+        &self.services
+    }
+
+    /// Equal exactly when the rest is.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl PartialEq for Ruled {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+            && self.proxy == other.proxy
+            && (Arc::ptr_eq(&self.services, &other.services) || self.services == other.services)
+    }
+}
+
+impl Eq for Ruled {}
+
+impl Hash for Ruled {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for Ruled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ruled({} services, {:016x})", self.services.len(), self.hash)
+    }
+}
+
+/// The services of a run with the rules that hold for a proxy.
+pub fn ruled<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, run: &Run) -> Ruled {
+    let services: Arc<[_]> = run
+        .iter()
+        .map(|scoped| {
+            let service = world.services.get(r, &scoped.key);
+            let rule =
+                service.and_then(|s| mesh::rules::for_host(r, world, &proxy.namespace, s, &proxy.labels));
+            (scoped.clone(), rule.as_ref().map(RuleName::of))
+        })
+        .collect();
+    let proxy = Arc::new(proxy.placeless());
+    Ruled { hash: digest_of(&(&proxy, &services)), proxy, services }
+}
+
 /// `outbound|80|v1|reviews.default.svc.cluster.local`, as pilot/pkg/model/context.go: `BuildSubsetKey`.
 #[must_use]
 pub fn subset_key(direction: &str, port: u32, subset: &str, hostname: &str) -> String {
@@ -122,31 +213,6 @@ pub fn subset_key(direction: &str, port: u32, subset: &str, hostname: &str) -> S
 #[must_use]
 pub fn sni_key(direction: &str, port: u32, subset: &str, hostname: &str) -> String {
     format!("{direction}_.{port}_.{subset}_.{hostname}")
-}
-
-/// The services that get clusters, in order.
-pub fn wanted<L: Level>(_r: &Reads<L>, _world: &World, _proxy: &Proxy, scope: &Scope) -> Vec<ScopedService> {
-    scope.services.clone()
-}
-
-/// The key under which a service's clusters are built: the rule is resolved here, so that the namespace of the proxy
-/// drops out of it and proxies of all namespaces share the result.
-pub fn key<L: Level>(
-    r: &Reads<L>,
-    world: &World,
-    proxy: &Arc<Proxy>,
-    service: ScopedService,
-) -> ServiceClusters {
-    let found = world
-        .services
-        .get(r, &service.key)
-        .and_then(|s| mesh::rules::for_host(r, world, &proxy.namespace, s, &proxy.labels));
-    let rule = found.as_ref().map(RuleName::of);
-    let mut form = (**proxy).clone();
-    form.namespace = Arc::from("");
-    form.dns_domain = Arc::from("");
-    form.sidecar = None;
-    ServiceClusters { proxy: Arc::new(form), service, rule }
 }
 
 /// All clusters of one service.

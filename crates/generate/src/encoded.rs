@@ -1,10 +1,12 @@
 //! Resources as they travel: encoded once, shared by everybody who gets the same bytes.
 
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// The resource types this room makes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -62,8 +64,7 @@ impl TypeName {
     }
 }
 
-/// One resource: name, content hash, encoded message (the value of the `Any`), possibly in several chunks, which
-/// concatenated are the message (a repeated field may come in any number of pieces).
+/// One resource: name, content hash, encoded message (the value of the `Any`).
 #[derive(Clone, Debug)]
 pub struct Resource {
     /// The xDS resource name.
@@ -71,7 +72,7 @@ pub struct Resource {
     /// xxh3 of the bytes.
     pub version: u64,
     /// The bytes, shared.
-    pub body: Arc<[Bytes]>,
+    pub body: Bytes,
 }
 
 impl PartialEq for Resource {
@@ -89,41 +90,19 @@ impl Resource {
 
     /// From bytes already encoded.
     pub fn from_bytes(name: impl Into<Arc<str>>, bytes: Bytes) -> Self {
-        Self { name: name.into(), version: xxh3_64(&bytes), body: Arc::new([bytes]) }
-    }
-
-    /// From a head and parts, each encoded with its field tag. The version is the hash of the parts' hashes.
-    pub fn from_parts(name: impl Into<Arc<str>>, parts: Vec<(u64, Bytes)>) -> Self {
-        let mut hashes = Vec::with_capacity(parts.len() * 8);
-        for (hash, _) in &parts {
-            hashes.extend_from_slice(&hash.to_le_bytes());
-        }
-        Self {
-            name: name.into(),
-            version: xxh3_64(&hashes),
-            body: parts.into_iter().map(|(_, bytes)| bytes).collect(),
-        }
+        Self { name: name.into(), version: xxh3_64(&bytes), body: bytes }
     }
 
     /// Size of the encoded message in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.body.iter().map(Bytes::len).sum()
+        self.body.len()
     }
 
     /// Whether the message is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The message in one piece.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        match &*self.body {
-            [one] => one.clone(),
-            many => many.concat().into(),
-        }
+        self.body.is_empty()
     }
 }
 
@@ -136,6 +115,49 @@ pub fn digest<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> u64 {
         bytes.extend_from_slice(&r.version.to_le_bytes());
     }
     xxh3_64(&bytes)
+}
+
+/// Resources that are sent one after the other and that editions share.
+#[derive(Clone, Debug, Default)]
+pub struct Section {
+    resources: Vec<Resource>,
+    digest: u64,
+}
+
+impl Section {
+    /// A section of `resources`, in the order in which they are sent. Of several with one name the first stays.
+    #[must_use]
+    pub fn new(mut resources: Vec<Resource>) -> Arc<Self> {
+        let mut have = HashSet::with_capacity(resources.len());
+        resources.retain(|r| have.insert(r.name.clone()));
+        Arc::new(Self { digest: digest(&resources), resources })
+    }
+
+    /// The resources.
+    #[must_use]
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// Equal exactly when names, versions and order are.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Whether it has a resource of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.resources.iter().any(|r| *r.name == *name)
+    }
+}
+
+/// The digest of anything that can be hashed.
+#[must_use]
+pub fn digest_of(value: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = Xxh3::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The digest of anything that has a `Debug` form; for small intermediate answers only.

@@ -23,7 +23,7 @@ pub mod secrets;
 mod telemetry;
 
 pub use catalog::{Class, Generator};
-pub use encoded::{Resource, TypeName};
+pub use encoded::{Resource, Section, TypeName};
 pub use plan::Edition;
 pub use proxy::{Proxy, ProxyKind};
 

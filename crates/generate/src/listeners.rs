@@ -7,7 +7,7 @@ use mesh::World;
 use mesh::workloads::ServiceTarget;
 use tables::{Level, Reads};
 
-use crate::encoded::{Resource, digest, digest_debug};
+use crate::encoded::{Section, digest_of};
 use crate::proxy::Proxy;
 use crate::scope::{Named, Scope};
 
@@ -15,10 +15,10 @@ mod inbound;
 mod outbound;
 
 /// Listeners, with what else follows from them.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Built {
-    /// Encoded listeners in order.
-    pub resources: Vec<Resource>,
+    /// The listeners in order.
+    pub section: Arc<Section>,
     /// Names of the route configurations they ask for over RDS, in order, once each.
     pub routes: Vec<Arc<str>>,
     /// SDS names that the control plane serves.
@@ -32,7 +32,17 @@ impl Built {
     /// Hash of everything.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        digest(&self.resources) ^ digest_debug(&(&self.routes, &self.secrets, &self.pods)).rotate_left(17)
+        digest_of(&(self.section.digest(), &self.routes, &self.secrets, &self.pods))
+    }
+
+    /// The listeners for a proxy with this address.
+    #[must_use]
+    pub fn section_for(&self, own: Option<&str>) -> Arc<Section> {
+        let is_own = |name: &str| self.pods.get(name).is_some_and(|ip| own == Some(&**ip));
+        if !self.pods.keys().any(|name| is_own(name)) {
+            return self.section.clone();
+        }
+        Section::new(self.section.resources().iter().filter(|l| !is_own(&l.name)).cloned().collect())
     }
 }
 

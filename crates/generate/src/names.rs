@@ -13,16 +13,16 @@ use tables::{Level, Reads};
 use crate::addresses;
 use crate::encoded::Resource;
 use crate::proxy::Proxy;
-use crate::scope::Scope;
+use crate::scope::Services;
 
 /// Suffix of multi-cluster service hosts, which have no short names.
 const CLUSTERSET: &str = ".clusterset.local";
 
-/// The table of an outbound form; its resource name is empty, as upstream's.
-pub fn table<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Resource {
+/// The table of a proxy whose egress listeners have these services; its resource name is empty, as upstream's.
+pub fn table<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, services: &[Services]) -> Resource {
     let mut out = NameTable::default();
-    for egress in &scope.egress {
-        for scoped in &egress.services {
+    for services in services {
+        for scoped in services.iter() {
             if let Some(service) = world.services.get(r, &scoped.key) {
                 add(r, world, proxy, service, &mut out.table);
             }

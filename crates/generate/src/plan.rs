@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use mesh::World;
 use mesh::workloads::ServiceTarget;
-use mesh::{ServiceKey, World};
 use tables::{Ask, Asking, Level};
 
-use crate::encoded::{Resource, TypeName, digest, digest_debug};
+use crate::encoded::{Resource, Section, TypeName, digest_debug, digest_of};
 use crate::proxy::{OwnWorkload, Proxy, ProxyKind};
-use crate::scope::{Named, Scope, ScopedService};
+use crate::scope::{Run, Scope, ScopedService, Services};
 use crate::{clusters, endpoints, gateways, listeners, names, routes, scope, secrets};
 
 /// Declares an ask: its place in the order.
@@ -38,6 +38,21 @@ impl Ask for OutboundOf {
     }
 }
 
+/// What every namespace may see.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PublicScope;
+level!(PublicScope = 1990);
+impl Ask for PublicScope {
+    type World = World;
+    type Out = scope::Public;
+    fn build(&self, r: &Asking<'_, Self>) -> scope::Public {
+        scope::public(r, r.world())
+    }
+    fn digest(out: &scope::Public) -> u64 {
+        digest_debug(out)
+    }
+}
+
 /// What an outbound form sees.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ScopeOf(pub Arc<Proxy>);
@@ -46,7 +61,7 @@ impl Ask for ScopeOf {
     type World = World;
     type Out = Scope;
     fn build(&self, r: &Asking<'_, Self>) -> Scope {
-        scope::of(r, r.world(), &self.0)
+        scope::of(r, r.world(), &r.ask(&PublicScope), &self.0)
     }
     fn digest(out: &Scope) -> u64 {
         digest_debug(out)
@@ -143,20 +158,73 @@ pub struct SniClusters(pub Arc<Proxy>);
 level!(SniClusters = 2111);
 impl Ask for SniClusters {
     type World = World;
-    type Out = clusters::Built;
-    fn build(&self, r: &Asking<'_, Self>) -> clusters::Built {
+    type Out = clusters::Finished;
+    fn build(&self, r: &Asking<'_, Self>) -> clusters::Finished {
         let mut out = clusters::Built::default();
         if r.ask(&GatewayOf(self.0.clone())).auto_passthrough {
             let outbound = r.ask(&OutboundOf(self.0.clone()));
-            for service in &r.ask(&ScopeOf((*outbound).clone())).services {
-                let key = clusters::key(r, r.world(), &outbound, service.clone());
-                out.extend(&r.ask(&SniServiceClusters(key)));
+            for ruled in &*r.ask(&RunsOf((*outbound).clone())) {
+                ruled.asks().for_each(|ask| out.extend(&r.ask(&SniServiceClusters(ask))));
             }
         }
-        out
+        out.into()
     }
-    fn digest(out: &clusters::Built) -> u64 {
+    fn digest(out: &clusters::Finished) -> u64 {
+        out.digest
+    }
+}
+
+/// A run of services with their rules.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RunOf {
+    /// Outbound form.
+    pub proxy: Arc<Proxy>,
+    /// The services.
+    pub run: Run,
+}
+level!(RunOf = 2090);
+impl Ask for RunOf {
+    type World = World;
+    type Out = clusters::Ruled;
+    fn build(&self, r: &Asking<'_, Self>) -> clusters::Ruled {
+        clusters::ruled(r, r.world(), &self.proxy, &self.run)
+    }
+    fn digest(out: &clusters::Ruled) -> u64 {
         out.digest()
+    }
+}
+
+/// All services in scope with their rules, in order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RunsOf(pub Arc<Proxy>);
+level!(RunsOf = 2095);
+impl Ask for RunsOf {
+    type World = World;
+    type Out = Vec<clusters::Ruled>;
+    fn build(&self, r: &Asking<'_, Self>) -> Vec<clusters::Ruled> {
+        let seen = r.ask(&ScopeOf(self.0.clone()));
+        let one = |run: &Run| (*r.ask(&RunOf { proxy: self.0.clone(), run: run.clone() })).clone();
+        seen.services.runs().iter().map(one).collect()
+    }
+    fn digest(out: &Vec<clusters::Ruled>) -> u64 {
+        digest_of(out)
+    }
+}
+
+/// The clusters of a run of services.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RunClusters(pub clusters::Ruled);
+level!(RunClusters = 2105);
+impl Ask for RunClusters {
+    type World = World;
+    type Out = clusters::Finished;
+    fn build(&self, r: &Asking<'_, Self>) -> clusters::Finished {
+        let mut out = clusters::Built::default();
+        self.0.asks().for_each(|ask| out.extend(&r.ask(&ask)));
+        out.into()
+    }
+    fn digest(out: &clusters::Finished) -> u64 {
+        out.digest
     }
 }
 
@@ -166,19 +234,18 @@ pub struct OutboundClusters(pub Arc<Proxy>);
 level!(OutboundClusters = 2110);
 impl Ask for OutboundClusters {
     type World = World;
-    type Out = clusters::Built;
-    fn build(&self, r: &Asking<'_, Self>) -> clusters::Built {
+    type Out = Vec<Arc<clusters::Finished>>;
+    fn build(&self, r: &Asking<'_, Self>) -> Vec<Arc<clusters::Finished>> {
         let seen = r.ask(&ScopeOf(self.0.clone()));
-        let mut out = clusters::Built::default();
-        for service in clusters::wanted(r, r.world(), &self.0, &seen) {
-            let ask = clusters::key(r, r.world(), &self.0, service);
-            out.extend(&r.ask(&ask));
-        }
-        out.append(&clusters::fixed(r, r.world(), &self.0, &seen));
+        let runs = r.ask(&RunsOf(self.0.clone()));
+        let mut out: Vec<_> = runs.iter().map(|ruled| r.ask(&RunClusters(ruled.clone()))).collect();
+        let mut fixed = clusters::Built::default();
+        fixed.append(&clusters::fixed(r, r.world(), &self.0, &seen));
+        out.push(Arc::new(fixed.into()));
         out
     }
-    fn digest(out: &clusters::Built) -> u64 {
-        out.digest()
+    fn digest(out: &Vec<Arc<clusters::Finished>>) -> u64 {
+        digest_of(&out.iter().map(|finished| finished.digest).collect::<Vec<_>>())
     }
 }
 
@@ -188,14 +255,14 @@ pub struct InboundClusters(pub Arc<Proxy>);
 level!(InboundClusters = 2120);
 impl Ask for InboundClusters {
     type World = World;
-    type Out = clusters::Built;
-    fn build(&self, r: &Asking<'_, Self>) -> clusters::Built {
+    type Out = clusters::Finished;
+    fn build(&self, r: &Asking<'_, Self>) -> clusters::Finished {
         let targets = r.ask(&TargetsOf(self.0.clone()));
         let outbound = r.ask(&OutboundOf(self.0.clone()));
-        clusters::inbound(r, r.world(), &self.0, outbound.sidecar.as_ref(), &targets)
+        clusters::inbound(r, r.world(), &self.0, outbound.sidecar.as_ref(), &targets).into()
     }
-    fn digest(out: &clusters::Built) -> u64 {
-        out.digest()
+    fn digest(out: &clusters::Finished) -> u64 {
+        out.digest
     }
 }
 
@@ -220,6 +287,29 @@ impl Ask for Assignment {
     fn weight(out: &Resource) -> usize {
         out.len()
     }
+}
+
+/// The endpoints of the EDS clusters of a run of services.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RunAssignments(pub clusters::Ruled);
+level!(RunAssignments = 2210);
+impl Ask for RunAssignments {
+    type World = World;
+    type Out = Arc<Section>;
+    fn build(&self, r: &Asking<'_, Self>) -> Arc<Section> {
+        Section::new(assignments(r, &r.ask(&RunClusters(self.0.clone()))))
+    }
+    fn digest(out: &Arc<Section>) -> u64 {
+        out.digest()
+    }
+}
+
+/// The endpoints of clusters.
+fn assignments<A: Ask<World = World>>(r: &Asking<'_, A>, clusters: &clusters::Finished) -> Vec<Resource> {
+    let one = |(proxy, cluster): &(Arc<Proxy>, clusters::EdsName)| {
+        (*r.ask(&Assignment { proxy: proxy.clone(), cluster: cluster.clone() })).clone()
+    };
+    clusters.eds.iter().map(one).collect()
 }
 
 /// Outbound listeners of a sidecar.
@@ -296,28 +386,110 @@ impl Ask for GatewayListeners {
     }
 }
 
-/// The services that one route configuration of a sidecar is about.
+/// The services that a listener's route configuration is about.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RouteServices {
+    /// Those of the egress listener.
+    pub services: Services,
+    /// The listener's port, 0 where one listener serves all ports.
+    pub port: u32,
+}
+level!(RouteServices = 2380);
+impl Ask for RouteServices {
+    type World = World;
+    type Out = routes::Served;
+    fn build(&self, r: &Asking<'_, Self>) -> routes::Served {
+        routes::served(r, r.world(), &self.services, self.port)
+    }
+    fn digest(out: &routes::Served) -> u64 {
+        digest_of(out)
+    }
+}
+
+/// The virtual hosts of a service that no virtual service speaks of.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ServiceHosts {
+    /// Outbound form, as seen from the service (see [`Proxy::outside`]).
+    pub proxy: Arc<Proxy>,
+    /// The service and its ports in scope.
+    pub service: ScopedService,
+    /// The destination rule that applies.
+    pub rule: Option<clusters::RuleName>,
+    /// The listener's port, 0 where one listener serves all ports.
+    pub port: u32,
+}
+level!(ServiceHosts = 2390);
+impl Ask for ServiceHosts {
+    type World = World;
+    type Out = Vec<routes::PartHost>;
+    fn build(&self, r: &Asking<'_, Self>) -> Vec<routes::PartHost> {
+        routes::service_hosts(r, r.world(), self)
+    }
+    fn digest(out: &Vec<routes::PartHost>) -> u64 {
+        routes::digest_hosts(out)
+    }
+}
+
+/// The virtual hosts of a run of services, for those that no virtual service speaks of.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RunHosts {
+    /// Outbound form.
+    pub proxy: Arc<Proxy>,
+    /// The services.
+    pub run: Run,
+    /// The listener's port, 0 where one listener serves all ports.
+    pub port: u32,
+}
+level!(RunHosts = 2395);
+impl Ask for RunHosts {
+    type World = World;
+    type Out = Vec<Arc<Vec<routes::PartHost>>>;
+    fn build(&self, r: &Asking<'_, Self>) -> Vec<Arc<Vec<routes::PartHost>>> {
+        let ruled = r.ask(&RunOf { proxy: self.proxy.clone(), run: self.run.clone() });
+        let one = |(service, rule): &(ScopedService, Option<clusters::RuleName>)| {
+            let proxy = Arc::new(self.proxy.outside(&service.key.namespace));
+            r.ask(&ServiceHosts { proxy, service: service.clone(), rule: rule.clone(), port: self.port })
+        };
+        ruled.services().iter().map(one).filter(|hosts| !hosts.is_empty()).collect()
+    }
+    fn digest(out: &Vec<Arc<Vec<routes::PartHost>>>) -> u64 {
+        digest_of(&out.iter().map(|hosts| routes::digest_hosts(hosts)).collect::<Vec<_>>())
+    }
+}
+
+/// What virtual services add to a sidecar's route.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RouteParts {
     /// Outbound form.
     pub proxy: Arc<Proxy>,
     /// RouteConfiguration name.
     pub name: Arc<str>,
 }
-level!(RouteServices = 2390);
-impl Ask for RouteServices {
+level!(RouteParts = 2398);
+impl Ask for RouteParts {
     type World = World;
-    type Out = routes::Served;
-    fn build(&self, r: &Asking<'_, Self>) -> routes::Served {
+    type Out = routes::Parts;
+    fn build(&self, r: &Asking<'_, Self>) -> routes::Parts {
         let seen = r.ask(&ScopeOf(self.proxy.clone()));
-        routes::served(r, r.world(), &seen, &self.name)
+        let Some(served) = route_services(r, &seen, &self.name) else { return routes::Parts::default() };
+        routes::parts(r, r.world(), &self.proxy, &seen, &served, &self.name)
     }
-    fn digest(out: &routes::Served) -> u64 {
-        digest_debug(out)
+    fn digest(out: &routes::Parts) -> u64 {
+        digest_of(out)
     }
 }
 
-/// The virtual hosts that one source (a virtual service or a service without one) adds to a sidecar's route.
+fn route_services<A: Ask<World = World>>(
+    r: &Asking<'_, A>,
+    seen: &Scope,
+    name: &str,
+) -> Option<Arc<routes::Served>> {
+    const { assert!(<RouteServices as Level>::ORDER < <A as Level>::ORDER, "asked from below only") }
+    let (port, egress) = routes::listener(seen, name)?;
+    Some(r.ask(&RouteServices { services: egress.services.clone(), port }))
+}
+
+/// The virtual hosts that a virtual service adds to a sidecar's route.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct VirtualHosts {
     /// Outbound form.
@@ -330,18 +502,12 @@ impl Ask for VirtualHosts {
     type World = World;
     type Out = Vec<routes::PartHost>;
     fn build(&self, r: &Asking<'_, Self>) -> Vec<routes::PartHost> {
-        match &self.part.source {
-            PartSource::Service(key) => routes::service_part(r, r.world(), &self.proxy, &self.part, key),
-            PartSource::VirtualService(name) => {
-                let seen = r.ask(&ScopeOf(self.proxy.clone()));
-                let table =
-                    r.ask(&RouteServices { proxy: self.proxy.clone(), name: self.part.route.clone() });
-                routes::part(r, r.world(), &self.proxy, &seen, &table, &self.part, name)
-            }
-        }
+        let seen = r.ask(&ScopeOf(self.proxy.clone()));
+        let Some(served) = route_services(r, &seen, &self.part.route) else { return Vec::new() };
+        routes::part(r, r.world(), &self.proxy, &seen, &served, &self.part)
     }
     fn digest(out: &Vec<routes::PartHost>) -> u64 {
-        routes::digest_parts(out)
+        routes::digest_hosts(out)
     }
 }
 
@@ -358,13 +524,23 @@ impl Ask for SidecarRoute {
     type World = World;
     type Out = routes::BuiltRoute;
     fn build(&self, r: &Asking<'_, Self>) -> routes::BuiltRoute {
-        let seen = r.ask(&ScopeOf(self.proxy.clone()));
-        let table = r.ask(&RouteServices { proxy: self.proxy.clone(), name: self.name.clone() });
-        let parts: Vec<_> = routes::parts(r, r.world(), &self.proxy, &seen, &table, &self.name)
-            .into_iter()
-            .map(|part| r.ask(&VirtualHosts { proxy: self.proxy.clone(), part }))
+        let proxy = &self.proxy;
+        let seen = r.ask(&ScopeOf(proxy.clone()));
+        let wanted = r.ask(&RouteParts { proxy: proxy.clone(), name: self.name.clone() });
+        let of_part = |part: &routes::Part| r.ask(&VirtualHosts { proxy: proxy.clone(), part: part.clone() });
+        let parts: Vec<_> = wanted.parts.iter().map(of_part).collect();
+        let listener = routes::listener(&seen, &self.name);
+        let runs: Vec<_> = listener
+            .iter()
+            .flat_map(|(port, egress)| egress.services.runs().iter().map(|run| (*port, run)))
+            .map(|(port, run)| r.ask(&RunHosts { proxy: proxy.clone(), run: run.clone(), port }))
             .collect();
-        routes::assemble(r, r.world(), &self.proxy, &seen, &self.name, &parts)
+        let mut services: Vec<&routes::PartHost> = runs.iter().flat_map(|run| run.iter().flat_map(|h| h.iter())).collect();
+        services.retain(|host| !wanted.taken.contains(&*host.full));
+        services.sort_by(|a, b| a.full.cmp(&b.full));
+        let mut hosts: Vec<&routes::PartHost> = parts.iter().flat_map(|part| part.iter()).collect();
+        hosts.append(&mut services);
+        routes::assemble(r, r.world(), proxy, &seen, &self.name, &hosts)
     }
     fn digest(out: &routes::BuiltRoute) -> u64 {
         out.digest()
@@ -394,27 +570,38 @@ impl Ask for GatewayRoute {
     }
 }
 
-/// The name table of an outbound form.
+/// The name table of a proxy form without its place, for the services of its egress listeners.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct NameTableOf(pub Arc<Proxy>);
+pub struct NameTableOf {
+    /// See [`Proxy::placeless`].
+    pub proxy: Arc<Proxy>,
+    /// By egress listener.
+    pub services: Vec<Services>,
+}
 level!(NameTableOf = 2500);
 impl Ask for NameTableOf {
     type World = World;
-    type Out = Resource;
-    fn build(&self, r: &Asking<'_, Self>) -> Resource {
-        let seen = r.ask(&ScopeOf(self.0.clone()));
-        names::table(r, r.world(), &self.0, &seen)
+    type Out = Arc<Section>;
+    fn build(&self, r: &Asking<'_, Self>) -> Arc<Section> {
+        Section::new(vec![names::table(r, r.world(), &self.proxy, &self.services)])
     }
-    fn digest(out: &Resource) -> u64 {
-        out.version
+    fn digest(out: &Arc<Section>) -> u64 {
+        out.digest()
     }
 }
 
-/// Everything one proxy form has of one type.
-#[derive(Clone, PartialEq, Debug, Default)]
+/// Everything one proxy form has of one type, in the order in which it is sent. No name is in two sections.
+#[derive(Clone, Debug, Default)]
 pub struct Edition {
-    /// In the order in which they are sent.
-    pub resources: Vec<Resource>,
+    /// Shared by all editions that have the same.
+    pub sections: Vec<Arc<Section>>,
+}
+
+impl Edition {
+    /// The resources in order.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.sections.iter().flat_map(|section| section.resources())
+    }
 }
 
 /// The edition of a type. `proxy` is the full form for CDS, LDS, SDS and ECDS, the outbound form for the types that only
@@ -431,19 +618,19 @@ impl Ask for EditionOf {
     type World = World;
     type Out = Edition;
     fn build(&self, r: &Asking<'_, Self>) -> Edition {
-        let resources = match self.of {
+        let sections = match self.of {
             TypeName::Cluster => self.clusters(r),
             TypeName::Endpoint => self.endpoints(r),
             TypeName::Listener => self.listeners(r),
             TypeName::Route | TypeName::VirtualHost => self.routes(r),
-            TypeName::Secret => self.secrets(r),
+            TypeName::Secret => vec![Section::new(self.secrets(r))],
             TypeName::Extension => Vec::new(),
-            TypeName::NameTable => vec![(*r.ask(&NameTableOf(self.proxy.clone()))).clone()],
+            TypeName::NameTable => vec![self.name_table(r)],
         };
-        Edition { resources }
+        Edition { sections }
     }
     fn digest(out: &Edition) -> u64 {
-        digest(&out.resources)
+        digest_of(&out.sections.iter().map(|section| section.digest()).collect::<Vec<_>>())
     }
 }
 
@@ -465,27 +652,33 @@ impl EditionOf {
         (*r.ask(&OutboundOf(self.proxy.clone()))).clone()
     }
 
-    fn clusters(&self, r: &Reading<'_>) -> Vec<Resource> {
-        let mut out = r.ask(&OutboundClusters(self.outbound(r))).resources.clone();
-        if self.proxy.kind == ProxyKind::Sidecar {
-            out.extend(r.ask(&InboundClusters(self.proxy.clone())).resources.iter().cloned());
-        }
-        if self.proxy.kind == ProxyKind::Router {
-            out.extend(r.ask(&SniClusters(self.proxy.clone())).resources.iter().cloned());
+    fn clusters(&self, r: &Reading<'_>) -> Vec<Arc<Section>> {
+        let outbound = r.ask(&OutboundClusters(self.outbound(r)));
+        let mut out: Vec<Arc<Section>> = outbound.iter().map(|finished| finished.section.clone()).collect();
+        // the names of these begin otherwise than those of outbound clusters
+        match self.proxy.kind {
+            ProxyKind::Sidecar => out.push(r.ask(&InboundClusters(self.proxy.clone())).section.clone()),
+            ProxyKind::Router => out.push(r.ask(&SniClusters(self.proxy.clone())).section.clone()),
+            ProxyKind::Waypoint | ProxyKind::Ztunnel => {}
         }
         out
     }
 
-    fn endpoints(&self, r: &Reading<'_>) -> Vec<Resource> {
-        let clusters = r.ask(&OutboundClusters(self.outbound(r)));
-        let one = |(proxy, cluster): &(Arc<Proxy>, clusters::EdsName)| {
-            (*r.ask(&Assignment { proxy: proxy.clone(), cluster: cluster.clone() })).clone()
-        };
-        let mut out: Vec<Resource> = clusters.eds.iter().map(one).collect();
+    fn endpoints(&self, r: &Reading<'_>) -> Vec<Arc<Section>> {
+        let runs = r.ask(&RunsOf(self.outbound(r)));
+        let one = |ruled: &clusters::Ruled| (*r.ask(&RunAssignments(ruled.clone()))).clone();
+        let mut out: Vec<Arc<Section>> = runs.iter().map(one).collect();
         if self.proxy.kind == ProxyKind::Router {
-            out.extend(r.ask(&SniClusters(self.proxy.clone())).eds.iter().map(one));
+            let by_sni = r.ask(&SniClusters(self.proxy.clone()));
+            out.push(Section::new(assignments(r, &by_sni)));
         }
         out
+    }
+
+    fn name_table(&self, r: &Reading<'_>) -> Arc<Section> {
+        let seen = r.ask(&ScopeOf(self.proxy.clone()));
+        let services = seen.egress.iter().map(|egress| egress.services.clone()).collect();
+        (*r.ask(&NameTableOf { proxy: Arc::new(self.proxy.placeless()), services })).clone()
     }
 
     /// What outbound listeners tell of the workload: the peer header of a stock Envoy and the tags of traces; where there is
@@ -507,18 +700,24 @@ impl EditionOf {
         }
     }
 
-    fn listeners(&self, r: &Reading<'_>) -> Vec<Resource> {
+    fn listeners(&self, r: &Reading<'_>) -> Vec<Arc<Section>> {
         // a pod of a headless service has no listener for itself
         let own = self.proxy.ip().map(|ip| ip.to_string());
-        let own_pod =
-            |b: &listeners::Built, name: &str| b.pods.get(name).is_some_and(|ip| own.as_deref() == Some(ip));
-        let of = |b: &Arc<listeners::Built>| {
-            b.resources.iter().filter(|l| !own_pod(b, &l.name)).cloned().collect::<Vec<_>>()
-        };
-        self.built_listeners(r).iter().flat_map(of).collect()
+        let mut out: Vec<Arc<Section>> = Vec::new();
+        for built in self.built_listeners(r) {
+            let section = built.section_for(own.as_deref());
+            let is_new = |name: &str| !out.iter().any(|before| before.has(name));
+            let all_new = section.resources().iter().all(|listener| is_new(&listener.name));
+            out.push(if all_new {
+                section
+            } else {
+                Section::new(section.resources().iter().filter(|l| is_new(&l.name)).cloned().collect())
+            });
+        }
+        out
     }
 
-    fn routes(&self, r: &Reading<'_>) -> Vec<Resource> {
+    fn routes(&self, r: &Reading<'_>) -> Vec<Arc<Section>> {
         let proxy = &self.proxy;
         let built: Vec<Arc<routes::BuiltRoute>> = match proxy.kind {
             ProxyKind::Sidecar => {
@@ -534,26 +733,18 @@ impl EditionOf {
             ProxyKind::Waypoint | ProxyKind::Ztunnel => Vec::new(),
         };
         if self.of == TypeName::VirtualHost {
-            return built.iter().flat_map(|b| b.virtual_hosts.iter().cloned()).collect();
+            return built.iter().map(|b| b.virtual_hosts.clone()).collect();
         }
-        built.iter().map(|b| b.route.clone()).collect()
+        vec![Section::new(built.iter().map(|b| b.route.clone()).collect())]
     }
 
     fn secrets(&self, r: &Reading<'_>) -> Vec<Resource> {
         let mut names: Vec<Arc<str>> =
             self.built_listeners(r).iter().flat_map(|b| b.secrets.clone()).collect();
-        names.extend(r.ask(&OutboundClusters(self.outbound(r))).secrets.iter().cloned());
+        let clusters = r.ask(&OutboundClusters(self.outbound(r)));
+        names.extend(clusters.iter().flat_map(|finished| finished.secrets.iter().cloned()));
         names.sort();
         names.dedup();
         names.iter().filter_map(|name| secrets::resource(r, r.world(), &self.proxy, name)).collect()
     }
-}
-
-/// Shown in keys of parts: the service or virtual service a part comes from.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum PartSource {
-    /// A virtual service.
-    VirtualService(Named),
-    /// A service that no virtual service of the listener speaks of.
-    Service(ServiceKey),
 }

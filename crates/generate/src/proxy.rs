@@ -215,6 +215,24 @@ impl Proxy {
         out
     }
 
+    /// An outbound form without its place in the mesh: what is built for it is shared by all namespaces.
+    #[must_use]
+    pub fn placeless(&self) -> Self {
+        Self { namespace: Arc::from(""), dns_domain: Arc::from(""), sidecar: None, ..self.clone() }
+    }
+
+    /// An outbound form as seen from any namespace but `own`: all but that one are alike to who names a service of `own`.
+    #[must_use]
+    pub fn outside(&self, own: &str) -> Self {
+        if *self.namespace == *own {
+            return Self { sidecar: None, ..self.clone() };
+        }
+        let suffix = self.dns_domain.find(".svc.").filter(|at| *at > 0 && self.dns_domain[..*at] != *own);
+        // no namespace has this name
+        let dns_domain = suffix.map_or_else(|| self.dns_domain.clone(), |at| format!("~{}", &self.dns_domain[at..]).into());
+        Self { dns_domain, ..self.placeless() }
+    }
+
     /// The metadata value under an upstream name, which must stand in `metadata::LOOKED_AT`.
     #[must_use]
     pub fn meta(&self, name: &str) -> Option<&str> {

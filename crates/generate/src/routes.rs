@@ -1,15 +1,16 @@
 //! Routes (RDS, VHDS) of sidecars: virtual hosts made part by part, assembled from encoded pieces.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh::{ServiceKey, World};
+use mesh::World;
 use tables::{Level, Reads};
 
-use crate::encoded::{Resource, digest_debug};
-use crate::plan::PartSource;
+use crate::encoded::{Resource, Section, digest_of};
+use crate::plan::ServiceHosts;
 use crate::proxy::Proxy;
-use crate::scope::{Named, Scope};
+use crate::scope::{Egress, Named, Scope, Services};
 
 mod actions;
 pub(crate) mod domains;
@@ -25,19 +26,26 @@ use domains::Domain;
 pub use sidecar::Served;
 pub(crate) use sidecar::catch_all;
 
-/// One part of a route configuration: what one virtual service, or one service without, adds to it.
+/// What one virtual service adds to a route configuration.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Part {
     /// RouteConfiguration name.
     pub route: Arc<str>,
-    /// Port of the listener, 0 where one listener serves all ports.
-    pub port: u32,
-    /// Where it comes from.
-    pub source: PartSource,
+    /// The virtual service.
+    pub virtual_service: Named,
+}
+
+/// What the virtual services of a route configuration add to it, and which services they leave to themselves.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Parts {
+    /// In order of precedence.
+    pub parts: Vec<Part>,
+    /// Lower-case host names of services that virtual services speak of.
+    pub taken: BTreeSet<String>,
 }
 
 /// A virtual host of a part, before domains that an earlier one has are taken away.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct PartHost {
     /// Virtual host name, `reviews.default.svc.cluster.local:9080`.
     pub name: Arc<str>,
@@ -47,32 +55,35 @@ pub struct PartHost {
     pub domains: Vec<Domain>,
     /// Whether it stands for a service of the registry.
     pub service: bool,
-    /// The encoded VirtualHost without name and domains.
+    /// The encoded VirtualHost, with its name and every domain.
+    pub whole: Bytes,
+    /// The encoded VirtualHost without name and domains: the end of `whole`.
     pub rest: Bytes,
+    /// The resource it is under the route configuration of its listener's port, for Envoys that take virtual hosts apart.
+    pub apart: Option<Resource>,
 }
 
-/// Hash of a part's hosts.
+/// Hash of everything.
 #[must_use]
-pub fn digest_parts(parts: &[PartHost]) -> u64 {
-    digest_debug(
-        &parts.iter().map(|p| (&p.name, &p.domains, xxhash_rust::xxh3::xxh3_64(&p.rest))).collect::<Vec<_>>(),
-    )
+pub fn digest_hosts(hosts: &[PartHost]) -> u64 {
+    let parts: Vec<_> = hosts.iter().map(|h| (&h.name, &h.full, &h.domains, h.service, &h.whole)).collect();
+    digest_of(&parts)
 }
 
 /// A finished route configuration.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct BuiltRoute {
     /// The RouteConfiguration, with its virtual hosts unless they travel on their own.
     pub route: Resource,
     /// The virtual hosts as resources of their own (stock Envoy on delta), else empty.
-    pub virtual_hosts: Vec<Resource>,
+    pub virtual_hosts: Arc<Section>,
 }
 
 impl BuiltRoute {
     /// Hash of everything.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        self.route.version ^ crate::encoded::digest(&self.virtual_hosts).rotate_left(17)
+        digest_of(&(self.route.version, self.virtual_hosts.digest()))
     }
 }
 
@@ -83,12 +94,18 @@ pub fn travels_apart(proxy: &Proxy, name: &str) -> bool {
     sidecar::travels_apart(proxy, name)
 }
 
-/// The services that a route configuration is about.
-pub fn served<L: Level>(r: &Reads<L>, world: &World, scope: &Scope, name: &str) -> Served {
-    sidecar::served(r, world, scope, name)
+/// The port of the listener that a route name means (0 where one listener serves all ports), and its egress listener.
+#[must_use]
+pub fn listener<'a>(scope: &'a Scope, name: &str) -> Option<(u32, &'a Egress)> {
+    sidecar::listener(scope, name)
 }
 
-/// The parts of a sidecar's route configuration, in order of precedence.
+/// The services that a listener's route configuration is about.
+pub fn served<L: Level>(r: &Reads<L>, world: &World, services: &Services, port: u32) -> Served {
+    sidecar::served(r, world, services, port)
+}
+
+/// What virtual services add to a sidecar's route configuration.
 pub fn parts<L: Level>(
     r: &Reads<L>,
     world: &World,
@@ -96,19 +113,13 @@ pub fn parts<L: Level>(
     scope: &Scope,
     served: &Served,
     name: &Arc<str>,
-) -> Vec<Part> {
+) -> Parts {
     sidecar::parts(r, world, proxy, scope, served, name)
 }
 
-/// The virtual hosts of a service that no virtual service speaks of: they depend on that service alone.
-pub fn service_part<L: Level>(
-    r: &Reads<L>,
-    world: &World,
-    proxy: &Proxy,
-    part: &Part,
-    service: &ServiceKey,
-) -> Vec<PartHost> {
-    sidecar::service_part(r, world, proxy, part, service)
+/// The virtual hosts of a service that no virtual service speaks of: they depend on that service and its rule alone.
+pub fn service_hosts<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceHosts) -> Vec<PartHost> {
+    sidecar::service_hosts(r, world, ask)
 }
 
 /// The virtual hosts of a virtual service.
@@ -119,19 +130,18 @@ pub fn part<L: Level>(
     scope: &Scope,
     served: &Served,
     part: &Part,
-    name: &Named,
 ) -> Vec<PartHost> {
-    sidecar::part(r, world, proxy, scope, served, part, name)
+    sidecar::part(r, world, proxy, scope, served, part)
 }
 
-/// The whole: head, parts with duplicate domains removed, catch-all.
+/// The whole: head, virtual hosts with duplicate domains removed (`hosts` are in order of precedence), catch-all.
 pub fn assemble<L: Level>(
     r: &Reads<L>,
     world: &World,
     proxy: &Proxy,
     scope: &Scope,
     name: &Arc<str>,
-    parts: &[Arc<Vec<PartHost>>],
+    hosts: &[&PartHost],
 ) -> BuiltRoute {
-    sidecar::assemble(r, world, proxy, scope, name, parts)
+    sidecar::assemble(r, world, proxy, scope, name, hosts)
 }

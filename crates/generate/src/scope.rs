@@ -12,6 +12,10 @@ use tables::{Level, Reads};
 use crate::proxy::Proxy;
 
 mod convert;
+mod services;
+
+pub use convert::Public;
+pub use services::{Run, Services};
 
 /// `(namespace, name)` of an object.
 pub type Named = (Arc<str>, Arc<str>);
@@ -45,7 +49,7 @@ pub struct Egress {
     /// Whether it stands in a Sidecar object (false for the default scope).
     pub explicit: bool,
     /// Services, oldest first, in upstream's order.
-    pub services: Vec<ScopedService>,
+    pub services: Services,
     /// Virtual services of the `mesh` gateway that apply here, in order of precedence.
     pub virtual_services: Vec<Named>,
 }
@@ -58,7 +62,7 @@ pub struct Scope {
     /// At least one.
     pub egress: Vec<Egress>,
     /// Union over the egress listeners: what gets clusters and endpoints, in upstream's order.
-    pub services: Vec<ScopedService>,
+    pub services: Services,
     /// What happens to calls to unknown destinations, already defaulted by MeshConfig.
     pub outbound_policy: OutboundTrafficPolicyMode,
     /// The Sidecar's `egressProxy`: where such calls go.
@@ -73,9 +77,14 @@ impl Scope {
     }
 }
 
+/// What every namespace may see.
+pub fn public<L: Level>(r: &Reads<L>, world: &World) -> Public {
+    convert::public(r, world)
+}
+
 /// The scope of an outbound proxy form (its `sidecar` already chosen).
-pub fn of<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> Scope {
-    convert::scope(r, world, proxy)
+pub fn of<L: Level>(r: &Reads<L>, world: &World, public: &Public, proxy: &Proxy) -> Scope {
+    convert::scope(r, world, public, proxy)
 }
 
 /// The Sidecar object that applies to a proxy: the oldest whose selector matches, else the oldest of its namespace

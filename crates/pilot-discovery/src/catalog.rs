@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use proto::envoy::config::core::v3::Node;
 use tables::{Revision, Snapshot as _, Story};
 use tokio::sync::watch;
-use xds::{Catalog, Edition, Intercept, Observation, Peer, Refusal, Request, TypeUrl};
+use xds::{Catalog, Edition, Intercept, Observation, Peer, Refusal, Request, Section, Sections, TypeUrl};
 
 use crate::admission::{Admission, Verified};
 use crate::events::{Event, Events, Kind};
@@ -35,6 +35,8 @@ struct Known {
     connections: usize,
     /// The editions it was given, by type.
     uses: HashMap<TypeName, EditionOf>,
+    /// Types whose edition may differ from the one it was given last.
+    due: HashSet<TypeName>,
 }
 
 #[derive(Default)]
@@ -43,11 +45,25 @@ struct Classes {
     /// Those whose answer was computed while a commit was under way.
     stale: HashSet<Class>,
     editions: HashMap<EditionOf, (u64, Arc<Edition>)>,
+    /// What editions share.
+    sections: Sections<SectionKey>,
 }
+
+/// Names the server's form of a section: its digest, its type, and whether its resources are marked as those of a client
+/// whose virtual hosts travel apart.
+type SectionKey = (u64, TypeName, bool);
 
 impl Classes {
     fn is_used(&self, key: &EditionOf) -> bool {
         self.known.values().any(|known| known.uses.get(&key.of) == Some(key))
+    }
+
+    /// The server's form of a section; one for all editions that have it.
+    fn section(&mut self, key: &EditionOf, made: &generate::Section) -> Arc<Section> {
+        let marked = key.of == TypeName::Route && key.proxy.capabilities.virtual_hosts;
+        self.sections.get_or_make((made.digest(), key.of, marked), || {
+            made.resources().iter().map(|r| resource(key, r)).collect()
+        })
     }
 }
 
@@ -187,10 +203,12 @@ impl Inner {
         let mut classes = self.classes.lock();
         let stale = std::mem::take(&mut classes.stale);
         let mut woken = 0;
-        for (class, known) in &classes.known {
-            let touched = forms.contains(class)
-                || stale.contains(class)
-                || known.uses.values().any(|used| editions.contains(used));
+        for (class, known) in &mut classes.known {
+            let all = forms.contains(class) || stale.contains(class);
+            let due = known.uses.iter().filter(|(_, used)| all || editions.contains(used));
+            let due: Vec<TypeName> = due.map(|(of, _)| *of).collect();
+            let touched = all || !due.is_empty();
+            known.due.extend(due);
             if touched {
                 woken += 1;
                 known.tick.send_modify(|tick| *tick += 1);
@@ -209,7 +227,8 @@ impl Inner {
             }
             return known;
         }
-        let entry = Known { tick: watch::Sender::new(0), connections: 1, uses: HashMap::new() };
+        let tick = watch::Sender::new(0);
+        let entry = Known { tick, connections: 1, uses: HashMap::new(), due: HashSet::new() };
         classes.known.insert(class.clone(), entry);
         class
     }
@@ -236,7 +255,20 @@ impl Inner {
         self.generator.memos().forget(&OutboundOf(class.clone()));
     }
 
+    /// The edition that a class was given last, if nothing was published since that may have changed it.
+    fn undisputed(&self, class: &Class, of: TypeName) -> Option<Arc<Edition>> {
+        let classes = self.classes.lock();
+        if classes.stale.contains(class) {
+            return None;
+        }
+        let known = classes.known.get(class).filter(|known| !known.due.contains(&of))?;
+        classes.editions.get(known.uses.get(&of)?).map(|(_, edition)| edition.clone())
+    }
+
     fn edition(&self, class: &Class, of: TypeName) -> Arc<Edition> {
+        if let Some(edition) = self.undisputed(class, of) {
+            return edition;
+        }
         for _ in 0..TRIES {
             let before = self.publishing.load(Ordering::SeqCst);
             let world = self.world.load_full();
@@ -250,8 +282,10 @@ impl Inner {
                 tracing::error!(target: "ads", "{} of {} could not be built; what it has stays", of.url(), class.name);
                 return self.kept(class, of);
             };
-            let edition = self.keep(class, &key, digest, &built, world.revision());
-            if fresh && before.is_multiple_of(2) && self.publishing.load(Ordering::SeqCst) == before {
+            let settled =
+                || fresh && before.is_multiple_of(2) && self.publishing.load(Ordering::SeqCst) == before;
+            let edition = self.keep(class, &key, digest, &built, world.revision(), settled);
+            if settled() {
                 return edition;
             }
             // a commit came in between: its publication wakes this class, unless it is over already
@@ -282,15 +316,21 @@ impl Inner {
         digest: u64,
         built: &generate::Edition,
         revision: Revision,
+        settled: impl Fn() -> bool,
     ) -> Arc<Edition> {
         let mut classes = self.classes.lock();
         let kept =
             classes.editions.get(key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
         let edition = kept.unwrap_or_else(|| {
-            Edition::new(revision.0, built.resources.iter().map(|r| resource(key, r)).collect())
+            let sections = built.sections.iter().map(|made| classes.section(key, made)).collect();
+            Edition::of(revision.0, sections)
         });
         // a class without connections is a debug page's: nothing is remembered of it
         let Some(known) = classes.known.get_mut(class) else { return edition };
+        // a publication that begins after this looks at what is used here
+        if settled() {
+            known.due.remove(&key.of);
+        }
         let before = known.uses.insert(key.of, key.clone());
         classes.editions.insert(key.clone(), (digest, edition.clone()));
         if let Some(before) = before.filter(|before| before != key)
@@ -314,7 +354,7 @@ fn resource(key: &EditionOf, made: &generate::Resource) -> xds::Resource {
     xds::Resource {
         name: made.name.clone(),
         version: made.version,
-        body: xds::Body::rope(made.body.clone()),
+        body: made.body.clone().into(),
         vhds: key.of == TypeName::Route && generate::routes::travels_apart(&key.proxy, &made.name),
     }
 }

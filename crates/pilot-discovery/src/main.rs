@@ -48,7 +48,10 @@ fn main() -> ExitCode {
             println!("{USAGE}");
             Ok(())
         }
-        ["discovery"] => discovery(&args),
+        ["discovery"] => {
+            process::memory::decline_huge_pages();
+            discovery(&args)
+        }
         ["version"] => {
             println!("{}", start::version(args.is_on("short"), args.value("output") == "json"));
             Ok(())

@@ -1,6 +1,7 @@
 //! process - what any long-running program needs from its operating system, said once.
 //! In: flags, environment variables, signals. Out: log lines, metrics text, listeners, clocks, delays.
-//! Here: logging scopes, the metrics registry, signals, listening, retry delays, clocks, env reading, file writing.
+//! Here: logging scopes, the metrics registry, signals, listening, retry delays, clocks, env reading, file writing,
+//! huge pages.
 //! Never here: any domain word; nothing in this crate knows what the programs are for.
 //! Start reading at: log.rs
 
@@ -9,6 +10,7 @@ pub mod env;
 pub mod files;
 pub mod listen;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod retry;
 pub mod signals;

@@ -3,7 +3,7 @@
 //! Nothing here waits: [`Folder::load`] reads everything that changed since the last call and says what is different.
 //! When to call it again is the business of [`crate::watch`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,12 +13,14 @@ use mesh::{Batch, ObjectKey};
 
 use crate::change::{Change, Edit, What};
 
+mod claims;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-use walk::Stamp;
+use claims::{Claim, Claims, Id, id};
+use walk::{Single, Stamp};
 
 /// Annotation of objects that a program wrote for a user.
 pub const GENERATED: &str = "meltemi.dev/generated";
@@ -32,12 +34,8 @@ pub struct Root {
     pub generated: bool,
 }
 
-/// Names an object among all files.
-type Id = (Kind, Arc<str>, Arc<str>);
-
-fn id(object: &Object) -> Id {
-    (object.kind(), object.meta.namespace.clone(), object.meta.name.clone())
-}
+/// Which file: the root it stands in, and its path. The order in which files win.
+type FileKey = (usize, PathBuf);
 
 /// One file as it was read last.
 #[derive(Debug)]
@@ -51,10 +49,32 @@ struct File {
 pub struct Folder {
     roots: Vec<Root>,
     cluster: Arc<str>,
-    /// By root, then by path: the order in which files win.
-    files: BTreeMap<(usize, PathBuf), File>,
+    files: BTreeMap<FileKey, File>,
+    claims: Claims,
+    /// Whether links were seen: then a path may stand for another one.
+    links: bool,
     /// What was told: each object from the first file that has it.
     told: HashMap<Id, Object>,
+}
+
+/// What a look at the disk found; see [`Folder::look`].
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Sorted; only those that are another one now, or whose objects are to stay.
+    seen: Vec<(FileKey, Stamp)>,
+    gone: Vec<FileKey>,
+    problems: Vec<Problem>,
+    unfinished: bool,
+    links: bool,
+}
+
+impl Look {
+    /// Whether files are gone or emptied that held objects: editors and `mv` do that for moments, so it is worth to look
+    /// again before believing it.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
 }
 
 /// Why a folder cannot be read at all.
@@ -78,7 +98,8 @@ impl Folder {
     /// Of `roots`, the first with the highest rank; its objects are told as those of `cluster`. Nothing is read yet.
     #[must_use]
     pub fn new(roots: Vec<Root>, cluster: Arc<str>) -> Self {
-        Self { roots, cluster, files: BTreeMap::new(), told: HashMap::new() }
+        let (files, told) = (BTreeMap::new(), HashMap::new());
+        Self { roots, cluster, files, claims: Claims::default(), links: false, told }
     }
 
     /// The folders.
@@ -98,27 +119,65 @@ impl Folder {
         self.told.values()
     }
 
-    /// Whether a look at the disk finds files gone or emptied that held objects: editors and `mv` do that for moments,
-    /// so it is worth to look again before believing it.
-    #[must_use]
-    pub fn looks_unfinished(&self) -> bool {
-        let held = self.files.iter().filter(|(_, file)| !file.objects.is_empty());
-        held.into_iter().any(|((_, path), _)| Stamp::of(path).is_none_or(|stamp| stamp.is_empty()))
-    }
-
-    /// Reads what changed on disk and says what is different from what was told before. A document that cannot be read
-    /// leaves the object's last good version in place; so does a file or folder that the system does not let us read. A
-    /// file that is gone takes its objects with it.
+    /// Looks at the disk: which files are new, other ones or gone. `moved` are the paths that something is known to have
+    /// happened to; without them everything is looked at.
     ///
     /// # Errors
-    /// A folder that was never read cannot be. (One that was readable before is a problem in the change.)
-    pub fn load(&mut self) -> Result<Change, Unreadable> {
-        let mut problems = Vec::new();
-        let mut changed = false;
-        let mut seen: BTreeMap<(usize, PathBuf), Stamp> = BTreeMap::new();
+    /// A folder that was never read cannot be. (One that was readable before is a problem in the look.)
+    pub fn look(&self, moved: Option<&BTreeSet<PathBuf>>) -> Result<Look, Unreadable> {
+        match moved.and_then(|paths| self.look_at(paths)) {
+            Some(look) => Ok(look),
+            None => self.look_everywhere(),
+        }
+    }
+
+    /// A look at single files; `None` if that is not all there is to look at: folders and links stand for others.
+    fn look_at(&self, paths: &BTreeSet<PathBuf>) -> Option<Look> {
+        if self.links {
+            return None;
+        }
+        let mut look = Look::default();
+        for path in paths {
+            let (rank, root) = self.roots.iter().enumerate().find(|(_, root)| path.starts_with(&root.path))?;
+            if walk::is_below_hidden(&root.path, path) {
+                return None;
+            }
+            let key = (rank, path.clone());
+            let known = self.files.get(&key);
+            let held = known.is_some_and(|file| !file.objects.is_empty());
+            match walk::single(path) {
+                Single::File(stamp) if known.is_some_and(|file| file.stamp == stamp) => {}
+                Single::File(stamp) => {
+                    look.unfinished |= stamp.is_empty() && held;
+                    look.seen.push((key, stamp));
+                }
+                Single::Absent if known.is_some() => {
+                    look.unfinished |= held;
+                    look.gone.push(key);
+                }
+                Single::Absent if self.is_folder(&key) => return None,
+                Single::Ignored | Single::Absent => {}
+                Single::Other => return None,
+            }
+        }
+        Some(look)
+    }
+
+    /// Whether files were read below a path.
+    fn is_folder(&self, key: &FileKey) -> bool {
+        let next = self.files.range(key..).next();
+        next.is_some_and(|((rank, path), _)| *rank == key.0 && path.starts_with(&key.1))
+    }
+
+    fn look_everywhere(&self) -> Result<Look, Unreadable> {
+        let (mut problems, mut links) = (Vec::new(), false);
+        let mut seen: Vec<(FileKey, Stamp)> = Vec::new();
         for (rank, root) in self.roots.iter().enumerate() {
             match walk::files(&root.path, &mut problems) {
-                Ok(files) => seen.extend(files.into_iter().map(|(path, stamp)| ((rank, path), stamp))),
+                Ok(found) => {
+                    links |= found.links;
+                    seen.extend(found.files.into_iter().map(|(path, stamp)| ((rank, path), stamp)));
+                }
                 Err(source) => {
                     let path = root.path.clone();
                     // a generated folder may come later
@@ -135,28 +194,73 @@ impl Folder {
                 }
             }
         }
-        self.files.retain(|key, _| {
-            let stays = seen.contains_key(key);
-            changed |= !stays;
-            stays
-        });
+        Ok(Look { problems, links, ..self.compare(seen) })
+    }
+
+    /// What is different between the files that were read and all that are there, both in one order.
+    fn compare(&self, seen: Vec<(FileKey, Stamp)>) -> Look {
+        let mut look = Look::default();
+        let mut held = self.files.iter().peekable();
         for (key, stamp) in seen {
-            if self.files.get(&key).is_some_and(|file| file.stamp == stamp) {
-                continue;
+            while let Some((gone, file)) = held.next_if(|(known, _)| **known < key) {
+                look.unfinished |= !file.objects.is_empty();
+                look.gone.push(gone.clone());
             }
-            changed = true;
-            self.read(key, stamp, &mut problems);
+            match held.next_if(|(known, _)| **known == key) {
+                Some((_, file)) if file.stamp == stamp => continue,
+                Some((_, file)) => look.unfinished |= stamp.is_empty() && !file.objects.is_empty(),
+                None => {}
+            }
+            look.seen.push((key, stamp));
         }
-        let mut change = if changed { self.compare(&mut problems) } else { Change::default() };
+        for (gone, file) in held {
+            look.unfinished |= !file.objects.is_empty();
+            look.gone.push(gone.clone());
+        }
+        look
+    }
+
+    /// Reads everything that is different on disk; see [`Folder::take`].
+    ///
+    /// # Errors
+    /// As [`Folder::look`].
+    pub fn load(&mut self) -> Result<Change, Unreadable> {
+        let look = self.look(None)?;
+        Ok(self.take(look))
+    }
+
+    /// Reads what a look found and says what is different from what was told before. A document that cannot be read
+    /// leaves the object's last good version in place; so does a file or folder that the system does not let us read. A
+    /// file that is gone takes its objects with it.
+    pub fn take(&mut self, look: Look) -> Change {
+        self.links |= look.links;
+        let mut problems = look.problems;
+        let mut touched: BTreeSet<Id> = BTreeSet::new();
+        for key in look.gone {
+            if let Some(file) = self.files.remove(&key) {
+                self.claims.withdraw(&key, &file.objects, &mut touched);
+            }
+        }
+        for (key, stamp) in look.seen {
+            self.read(key, stamp, &mut problems, &mut touched);
+        }
+        let mut change = self.settle(&touched, &mut problems);
         change.problems = problems;
         change.files = self.files.len();
-        Ok(change)
+        change
     }
 
     /// Reads one file again.
-    fn read(&mut self, key: (usize, PathBuf), stamp: Stamp, problems: &mut Vec<Problem>) {
+    fn read(
+        &mut self,
+        key: FileKey,
+        stamp: Stamp,
+        problems: &mut Vec<Problem>,
+        touched: &mut BTreeSet<Id>,
+    ) {
         let name = key.1.display().to_string();
         let old = self.files.remove(&key).map(|file| file.objects).unwrap_or_default();
+        self.claims.withdraw(&key, &old, touched);
         let objects = match std::fs::read_to_string(&key.1) {
             Ok(text) => {
                 let decoded = decode::documents(&name, &text);
@@ -172,28 +276,31 @@ impl Folder {
             }
         };
         let generated = self.roots.get(key.0).is_some_and(|root| root.generated);
-        let objects = if generated { objects.into_iter().map(marked).collect() } else { objects };
+        let objects: Vec<Object> =
+            if generated { objects.into_iter().map(marked).collect() } else { objects };
+        self.claims.stake(&key, &objects, touched);
         self.files.insert(key, File { stamp, objects });
     }
 
-    /// What all files say together, against what was told.
-    fn compare(&mut self, problems: &mut Vec<Problem>) -> Change {
-        let mut now: HashMap<Id, Object> = HashMap::with_capacity(self.told.len());
-        let mut order = Vec::new();
-        for object in self.files.values().flat_map(|file| &file.objects) {
-            let id = id(object);
-            if let Some(first) = now.get(&id) {
-                let same_file = first.meta.origin.file == object.meta.origin.file;
-                problems.extend((!marked_by_program(object) || same_file).then(|| duplicate(first, object)));
-                continue;
-            }
-            order.push(id.clone());
-            now.insert(id, object.clone());
-        }
+    /// What the files now say of the objects that were touched, against what was told of them.
+    fn settle(&mut self, touched: &BTreeSet<Id>, problems: &mut Vec<Problem>) -> Change {
         let (mut batch, mut edits) = (Batch::default(), Vec::new());
-        for id in &order {
-            let Some(object) = now.get(id) else { continue };
-            let old = self.told.get(id);
+        let mut found: Vec<(&Claim, Id)> = Vec::new();
+        let mut gone = Vec::new();
+        for id in touched {
+            match self.claims.of(id) {
+                [] => gone.extend(self.told.remove(id)),
+                [first, others @ ..] => {
+                    problems.extend(others.iter().filter_map(|other| self.duplicate(first, other)));
+                    found.push((first, id.clone()));
+                }
+            }
+        }
+        // in the order of the files: that is the order in which they are told
+        found.sort_by(|a, b| a.0.cmp(b.0));
+        for (claim, id) in found {
+            let Some(object) = self.claimed(claim) else { continue };
+            let old = self.told.get(&id);
             if old == Some(object) {
                 continue;
             }
@@ -202,10 +309,9 @@ impl Folder {
                 let what = if old.is_none() { What::Added } else { What::Changed };
                 edits.push(Edit { object: object.meta.clone(), what });
             }
+            let object = object.clone();
+            self.told.insert(id, object);
         }
-        let mut gone: Vec<&Object> =
-            self.told.iter().filter(|(id, _)| !now.contains_key(*id)).map(|(_, o)| o).collect();
-        gone.sort_by_key(|object| id(object));
         for object in gone {
             let meta = &object.meta;
             let key = ObjectKey {
@@ -216,8 +322,18 @@ impl Folder {
             batch.removes.push((object.kind(), key));
             edits.push(Edit { object: meta.clone(), what: What::Removed });
         }
-        self.told = now;
         Change { batch, edits, ..Change::default() }
+    }
+
+    fn claimed(&self, claim: &Claim) -> Option<&Object> {
+        self.files.get(&*claim.file)?.objects.get(claim.at)
+    }
+
+    /// What is to be said of a second declaration. A program's gives way to a user's without a word.
+    fn duplicate(&self, first: &Claim, other: &Claim) -> Option<Problem> {
+        let object = self.claimed(other)?;
+        let said = !marked_by_program(object) || first.file == other.file;
+        said.then(|| duplicate(self.claimed(first).unwrap_or(object), object))
     }
 }
 

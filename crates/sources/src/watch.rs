@@ -1,15 +1,18 @@
 //! Watching: the task that looks again when something moved on disk, and tells what is different.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::change::Change;
-use crate::files::{Folder, Unreadable};
+use crate::files::{Folder, Look, Unreadable};
 use crate::mesh_config::MeshConfiguration;
 
 #[cfg(test)]
@@ -23,6 +26,30 @@ const RESTLESS: Duration = Duration::from_millis(200);
 const UNFINISHED: Duration = Duration::from_millis(60);
 /// Also looked at when nothing is heard: not every file system tells of everything.
 const POLL: Duration = Duration::from_secs(10);
+/// With more paths than this that moved, everything is looked at.
+const MANY: usize = 1024;
+
+/// Where something moved since the last look.
+#[derive(Debug)]
+enum Moved {
+    /// Nobody knows.
+    Everything,
+    Paths(BTreeSet<PathBuf>),
+}
+
+impl Moved {
+    fn note(&mut self, event: notify::Event) {
+        if event.need_rescan() || event.paths.is_empty() {
+            *self = Self::Everything;
+        }
+        if let Self::Paths(paths) = self {
+            paths.extend(event.paths);
+            if paths.len() > MANY {
+                *self = Self::Everything;
+            }
+        }
+    }
+}
 
 /// All that is read from files.
 #[derive(Debug)]
@@ -47,46 +74,69 @@ impl Sources {
     /// Reads what changed and says what is different from what was told before. Blocks on files.
     ///
     /// # Errors
-    /// As [`Folder::load`].
+    /// As [`Folder::look`].
     pub fn load(&mut self) -> Result<Change, Unreadable> {
-        let mut change = match &mut self.folder {
-            Some(folder) => folder.load()?,
-            None => Change::default(),
-        };
+        let look = self.look(None)?;
+        Ok(self.take(look))
+    }
+
+    /// As [`Folder::look`].
+    fn look(&self, moved: Option<&BTreeSet<PathBuf>>) -> Result<Look, Unreadable> {
+        self.folder.as_ref().map_or_else(|| Ok(Look::default()), |folder| folder.look(moved))
+    }
+
+    fn take(&mut self, look: Look) -> Change {
+        let mut change = self.folder.as_mut().map(|folder| folder.take(look)).unwrap_or_default();
         let (settings, problems) = self.mesh.load(self.folder.as_ref());
         change.batch.settings = settings;
         change.problems.extend(problems);
-        Ok(change)
+        change
+    }
+
+    /// Reads what `moved`. What looks unfinished is looked at once more, a moment later.
+    async fn follow(mut self, moved: Option<BTreeSet<PathBuf>>) -> Option<(Self, Result<Change, Unreadable>)> {
+        let first = tokio::task::spawn_blocking(move || {
+            let look = self.look(moved.as_ref());
+            if look.as_ref().is_ok_and(Look::is_unfinished) {
+                return (self, None);
+            }
+            let change = look.map(|look| self.take(look));
+            (self, Some(change))
+        });
+        match first.await.ok()? {
+            (sources, Some(change)) => Some((sources, change)),
+            (mut sources, None) => {
+                sleep(UNFINISHED).await;
+                let again = tokio::task::spawn_blocking(move || {
+                    let change = sources.load();
+                    (sources, change)
+                });
+                again.await.ok()
+            }
+        }
     }
 
     /// Watches, and sends every change that is not empty, until nobody receives.
     pub async fn run(self, changes: mpsc::Sender<Change>) {
         let (moved, mut moves) = mpsc::channel(1);
-        let watcher = self.watcher(&moved);
+        let places = Arc::new(Mutex::new(Moved::Everything));
+        let watcher = self.watcher(&moved, &places);
         // what moved between the first reading and now was not heard
         let _ = moved.try_send(());
         let mut held = Some(self);
         loop {
-            tokio::select! {
-                _ = timeout(POLL, moves.recv()) => {}
+            let heard = tokio::select! {
+                heard = timeout(POLL, moves.recv()) => heard.is_ok(),
                 () = changes.closed() => break,
-            }
+            };
             rest(&mut moves).await;
             let Some(sources) = held.take() else { break };
-            let sources = match look_finished(sources).await {
-                Some((sources, true)) => Some(sources),
-                Some((sources, false)) => {
-                    sleep(UNFINISHED).await;
-                    Some(sources)
-                }
-                None => None,
+            let places = std::mem::replace(&mut *places.lock(), Moved::Paths(BTreeSet::new()));
+            let paths = match places {
+                Moved::Paths(paths) if heard => Some(paths),
+                _ => None,
             };
-            let Some(mut sources) = sources else { break };
-            let loaded = tokio::task::spawn_blocking(move || {
-                let change = sources.load();
-                (sources, change)
-            });
-            let Ok((sources, change)) = loaded.await else { break };
+            let Some((sources, change)) = sources.follow(paths).await else { break };
             held = Some(sources);
             match change {
                 Ok(change) if change.is_empty() => {}
@@ -102,11 +152,17 @@ impl Sources {
     }
 
     /// A watcher of everything that is read; `None` (and said) if the system has none to give, then only polling is left.
-    fn watcher(&self, moved: &mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-        let moved = moved.clone();
+    fn watcher(
+        &self,
+        moved: &mpsc::Sender<()>,
+        places: &Arc<Mutex<Moved>>,
+    ) -> Option<RecommendedWatcher> {
+        let (moved, places) = (moved.clone(), places.clone());
         let told = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !matters(event.kind)) {
-                return;
+            match event {
+                Ok(event) if !matters(event.kind) => return,
+                Ok(event) => places.lock().note(event),
+                Err(_) => *places.lock() = Moved::Everything,
             }
             // one waiting message says it all
             let _ = moved.try_send(());
@@ -156,12 +212,4 @@ async fn rest(moves: &mut mpsc::Receiver<()>) {
             Ok(None) | Err(_) => return,
         }
     }
-}
-
-async fn look_finished(sources: Sources) -> Option<(Sources, bool)> {
-    let look = tokio::task::spawn_blocking(move || {
-        let unfinished = sources.folder.as_ref().is_some_and(Folder::looks_unfinished);
-        (sources, !unfinished)
-    });
-    look.await.ok()
 }

@@ -67,14 +67,14 @@ impl Output {
 
     /// The resources of a type.
     #[must_use]
-    pub fn resources(&self, of: TypeName) -> &[generate::Resource] {
-        self.editions.get(&of).map_or(&[], |edition| &edition.resources)
+    pub fn resources(&self, of: TypeName) -> Vec<&generate::Resource> {
+        self.editions.get(&of).map_or_else(Vec::new, |edition| edition.resources().collect())
     }
 
     /// Their names, in order.
     #[must_use]
     pub fn names(&self, of: TypeName) -> Vec<&str> {
-        self.resources(of).iter().map(|resource| &*resource.name).collect()
+        self.resources(of).into_iter().map(|resource| &*resource.name).collect()
     }
 
     /// One resource, decoded; `None` if there is none of this name.
@@ -87,8 +87,8 @@ impl Output {
         reason = "bytes of the wrong type are a failure of the test that finds them"
     )]
     pub fn get<M: Message + Default>(&self, of: TypeName, name: &str) -> Option<M> {
-        let resource = self.resources(of).iter().find(|resource| *resource.name == *name)?;
-        Some(M::decode(resource.to_bytes()).expect("a resource is a message of its type"))
+        let resource = self.resources(of).into_iter().find(|resource| *resource.name == *name)?;
+        Some(M::decode(resource.body.clone()).expect("a resource is a message of its type"))
     }
 }
 

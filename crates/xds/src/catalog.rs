@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::edition::{Edition, Resource};
-use crate::request::{Request, Variant};
+use crate::request::{Request, Resources, Variant};
 use crate::type_url::TypeUrl;
 
 /// What serves resources. Implemented by the program, over its generator; called by the server from its async
@@ -170,7 +170,7 @@ pub enum Observation<'a> {
         /// Its type.
         type_url: &'a TypeUrl,
         /// The resources in it.
-        resources: &'a [Resource],
+        resources: &'a Resources,
         /// The names it declares gone.
         removed: &'a [Arc<str>],
         /// Its size on the wire.

@@ -1,107 +1,23 @@
 //! Editions: everything one class of clients has of one type at one revision, shared and immutable, and the
 //! difference between two of them.
 
-use std::collections::hash_map::Entry;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
-use xxhash_rust::xxh3::Xxh3;
+use rustc_hash::{FxHashMap, FxHashSet};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::request::Resources;
+use crate::type_url::TypeUrl;
 
 #[cfg(test)]
 mod tests;
-
-/// An encoded message, the value of its `Any`: a rope of shared chunks. Cloning copies no bytes.
-#[derive(Clone)]
-pub struct Body {
-    chunks: Chunks,
-    len: usize,
-}
-
-#[derive(Clone)]
-enum Chunks {
-    One(Bytes),
-    Rope(Arc<[Bytes]>),
-}
-
-impl Body {
-    /// A rope; the message is the chunks one after the other (protobuf lets a message be cut between fields).
-    #[must_use]
-    pub fn rope(chunks: impl Into<Arc<[Bytes]>>) -> Self {
-        let chunks = chunks.into();
-        let len = chunks.iter().map(Bytes::len).sum();
-        Self { chunks: Chunks::Rope(chunks), len }
-    }
-
-    /// Length in bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no bytes (a message with every field at its default).
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The chunks, in order.
-    #[must_use]
-    pub fn chunks(&self) -> &[Bytes] {
-        match &self.chunks {
-            Chunks::One(bytes) => std::slice::from_ref(bytes),
-            Chunks::Rope(chunks) => chunks,
-        }
-    }
-
-    /// The message in one piece; copies only a rope of several chunks.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        match self.chunks() {
-            [one] => one.clone(),
-            many => many.concat().into(),
-        }
-    }
-
-    /// The hash of the bytes, however they are cut; for callers that have no cheaper version.
-    #[must_use]
-    pub fn content_hash(&self) -> u64 {
-        let mut hash = Xxh3::new();
-        for chunk in self.chunks() {
-            hash.update(chunk);
-        }
-        hash.digest()
-    }
-}
-
-impl From<Bytes> for Body {
-    fn from(bytes: Bytes) -> Self {
-        Self { len: bytes.len(), chunks: Chunks::One(bytes) }
-    }
-}
-
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        Bytes::from(bytes).into()
-    }
-}
-
-impl PartialEq for Body {
-    fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.chunks().iter().flatten().eq(other.chunks().iter().flatten())
-    }
-}
-
-impl Eq for Body {}
-
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Body({} bytes in {} chunks)", self.len, self.chunks().len())
-    }
-}
 
 /// One resource: what it is called, which content it has, and the content. Cloning copies no bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +27,7 @@ pub struct Resource {
     /// A hash of the content: equal means "need not be sent again", on every replica and after every restart.
     pub version: u64,
     /// The encoded message inside the `Any`.
-    pub body: Body,
+    pub body: Bytes,
     /// Route configurations only: virtual hosts come as resources of their own (the configuration carries `vhds`).
     /// Must not change for a name while clients hold it: Envoy brings back stale hosts when it is toggled.
     pub vhds: bool,
@@ -120,9 +36,9 @@ pub struct Resource {
 impl Resource {
     /// A resource with a version made from its bytes.
     #[must_use]
-    pub fn new(name: impl Into<Arc<str>>, body: impl Into<Body>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        Self { name: name.into(), version: body.content_hash(), body, vhds: false }
+        Self { name: name.into(), version: xxh3_64(&body), body, vhds: false }
     }
 
     /// The version as it travels: 16 hexadecimal digits.
@@ -154,12 +70,98 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// How many differences to older editions an edition remembers: connections are at most a few editions behind.
 const REMEMBERED: usize = 8;
 
+/// A run of resources that editions share: what is equal for many is one, is indexed once, and is compared by identity.
+pub struct Section {
+    id: u64,
+    resources: Box<[Resource]>,
+    by_name: HashTable<u32>,
+    /// All of it as it travels in a delta response of a type; made when first needed.
+    written: OnceLock<(TypeUrl, Bytes)>,
+}
+
+impl Section {
+    /// A section of `resources`, in the order they go out. Of several with one name the first stays.
+    #[must_use]
+    pub fn new(resources: Vec<Resource>) -> Arc<Self> {
+        let mut by_name = HashTable::with_capacity(resources.len());
+        let mut kept: Vec<Resource> = Vec::with_capacity(resources.len());
+        for resource in resources {
+            let same = |at: &u32| kept.get(*at as usize).is_some_and(|held| held.name == resource.name);
+            let hash = |at: &u32| kept.get(*at as usize).map_or(0, |held| hash_of(&held.name));
+            if let Entry::Vacant(free) = by_name.entry(hash_of(&resource.name), same, hash) {
+                free.insert(position(kept.len()));
+                kept.push(resource);
+            }
+        }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { id, resources: kept.into(), by_name, written: OnceLock::new() })
+    }
+
+    /// The resources, in order.
+    #[must_use]
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// What `write` gives for the type, kept for all who are sent the whole section. `None` if another type's is kept.
+    pub(crate) fn written(&self, type_url: &TypeUrl, write: impl FnOnce() -> Bytes) -> Option<Bytes> {
+        let (of, bytes) = self.written.get_or_init(|| (type_url.clone(), write()));
+        (of == type_url).then(|| bytes.clone())
+    }
+
+    fn find(&self, hash: u64, name: &str) -> Option<u32> {
+        let is = |at: &u32| self.resources.get(*at as usize).is_some_and(|held| *held.name == *name);
+        self.by_name.find(hash, is).copied()
+    }
+}
+
+impl fmt::Debug for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Section {} ({} resources)", self.id, self.resources.len())
+    }
+}
+
+fn hash_of(name: &str) -> u64 {
+    xxh3_64(name.as_bytes())
+}
+
+/// The sections that some edition has, by what their maker names equal ones.
+#[derive(Debug)]
+pub struct Sections<K>(FxHashMap<K, Weak<Section>>);
+
+impl<K> Default for Sections<K> {
+    fn default() -> Self {
+        Self(FxHashMap::default())
+    }
+}
+
+impl<K: Eq + Hash> Sections<K> {
+    /// The section of this name; made now if no edition has it.
+    pub fn get_or_make(&mut self, name: K, make: impl FnOnce() -> Vec<Resource>) -> Arc<Section> {
+        if let Some(known) = self.0.get(&name).and_then(Weak::upgrade) {
+            return known;
+        }
+        let section = Section::new(make());
+        self.0.insert(name, Arc::downgrade(&section));
+        if self.0.len() > 64 && self.0.len().is_power_of_two() {
+            self.0.retain(|_, section| section.strong_count() > 0);
+        }
+        section
+    }
+}
+
+/// A section, and the position of its first resource in the edition.
+struct Placed {
+    first: u32,
+    section: Arc<Section>,
+}
+
 /// Everything one class of clients has of one type, at one revision. Immutable and shared by all of the class.
 pub struct Edition {
     id: u64,
     revision: u64,
-    resources: Box<[Resource]>,
-    by_name: FxHashMap<Arc<str>, u32>,
+    sections: Box<[Placed]>,
+    len: usize,
     by_parent: OnceLock<FxHashMap<Arc<str>, Vec<u32>>>,
     differences: Mutex<Vec<(u64, Arc<Difference>)>>,
 }
@@ -177,29 +179,42 @@ impl Edition {
     /// An edition of `resources`, in the order they go out. Of several with one name the first stays.
     #[must_use]
     pub fn new(revision: u64, resources: Vec<Resource>) -> Arc<Self> {
-        let mut by_name = FxHashMap::with_capacity_and_hasher(resources.len(), rustc_hash::FxBuildHasher);
-        let mut kept = Vec::with_capacity(resources.len());
-        for resource in resources {
-            if let Entry::Vacant(free) = by_name.entry(resource.name.clone()) {
-                free.insert(position(kept.len()));
-                kept.push(resource);
-            }
-        }
-        Arc::new(Self {
+        Self::of(revision, vec![Section::new(resources)])
+    }
+
+    /// An edition of sections, in the order they go out. No two of them may have a name in common.
+    #[must_use]
+    pub fn of(revision: u64, sections: Vec<Arc<Section>>) -> Arc<Self> {
+        let mut len = 0;
+        let sections: Box<[Placed]> = sections
+            .into_iter()
+            .filter(|section| !section.resources.is_empty())
+            .map(|section| {
+                let first = position(len);
+                len += section.resources.len();
+                Placed { first, section }
+            })
+            .collect();
+        let edition = Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             revision,
-            resources: kept.into(),
-            by_name,
+            sections,
+            len,
             by_parent: OnceLock::new(),
             differences: Mutex::default(),
-        })
+        };
+        debug_assert!(
+            edition.iter().enumerate().all(|(at, r)| edition.index_of(&r.name) == Some(position(at))),
+            "sections of an edition have a name in common"
+        );
+        Arc::new(edition)
     }
 
     /// The edition of those that have nothing; always the same one.
     #[must_use]
     pub fn empty() -> Arc<Self> {
         static EMPTY: OnceLock<Arc<Edition>> = OnceLock::new();
-        EMPTY.get_or_init(|| Self::new(0, Vec::new())).clone()
+        EMPTY.get_or_init(|| Self::of(0, Vec::new())).clone()
     }
 
     /// Unique in the process.
@@ -215,9 +230,20 @@ impl Edition {
     }
 
     /// The resources in the order they go out.
+    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
+        self.sections.iter().flat_map(|placed| placed.section.resources())
+    }
+
+    /// How many resources there are.
     #[must_use]
-    pub fn resources(&self) -> &[Resource] {
-        &self.resources
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The resource of this name.
@@ -227,18 +253,41 @@ impl Edition {
     }
 
     pub(crate) fn index_of(&self, name: &str) -> Option<u32> {
-        self.by_name.get(name).copied()
+        let hash = hash_of(name);
+        self.sections.iter().find_map(|p| p.section.find(hash, name).map(|at| p.first + at))
     }
 
     pub(crate) fn at(&self, index: u32) -> Option<&Resource> {
-        self.resources.get(index as usize)
+        let placed = self.sections.get(self.sections.partition_point(|p| p.first <= index).checked_sub(1)?)?;
+        placed.section.resources.get((index - placed.first) as usize)
+    }
+
+    /// The resources at these positions, which are sorted; sections of which all are meant stay whole.
+    pub(crate) fn pick(&self, picks: &[u32]) -> Resources {
+        let mut out = Resources::default();
+        let mut rest = picks;
+        while let [next, ..] = *rest {
+            let at = self.sections.partition_point(|placed| placed.first <= next);
+            let Some(Placed { first, section }) = at.checked_sub(1).and_then(|at| self.sections.get(at)) else {
+                break;
+            };
+            let end = first + position(section.resources.len());
+            let (own, others) = rest.split_at(rest.partition_point(|pick| *pick < end));
+            rest = others;
+            if own.len() == section.resources.len() {
+                out.push_section(section.clone());
+            } else {
+                own.iter().filter_map(|pick| self.at(*pick)).for_each(|resource| out.push(resource.clone()));
+            }
+        }
+        out
     }
 
     /// Positions of the resources under a parent (virtual hosts of a route configuration).
     pub(crate) fn children(&self, parent: &str) -> &[u32] {
         let groups = self.by_parent.get_or_init(|| {
             let mut groups: FxHashMap<Arc<str>, Vec<u32>> = FxHashMap::default();
-            for (at, resource) in self.resources.iter().enumerate() {
+            for (at, resource) in self.iter().enumerate() {
                 let Some(parent) = parent_of(&resource.name) else { continue };
                 match groups.get_mut(parent) {
                     Some(group) => group.push(position(at)),
@@ -270,24 +319,33 @@ impl Edition {
         difference
     }
 
+    /// The sections that `other` does not have.
+    fn besides(&self, other: &Self) -> Vec<&Placed> {
+        let shared: FxHashSet<u64> = other.sections.iter().map(|p| p.section.id).collect();
+        self.sections.iter().filter(|p| !shared.contains(&p.section.id)).collect()
+    }
+
     fn compare(&self, older: &Self) -> Difference {
-        if self.id == older.id {
-            return Difference::default();
+        let (new, old) = (self.besides(older), older.besides(self));
+        let find = |among: &[&Placed], name: &str| -> Option<u64> {
+            let hash = hash_of(name);
+            among.iter().find_map(|p| {
+                let at = p.section.find(hash, name)?;
+                p.section.resources.get(at as usize).map(|resource| resource.version)
+            })
+        };
+        let mut difference = Difference::default();
+        for placed in &new {
+            for (at, resource) in (placed.first..).zip(placed.section.resources()) {
+                if find(&old, &resource.name) != Some(resource.version) {
+                    difference.changed.push(at);
+                }
+            }
         }
-        let changed = self
-            .resources
-            .iter()
-            .enumerate()
-            .filter(|(_, new)| older.get(&new.name).is_none_or(|old| old.version != new.version))
-            .map(|(at, _)| position(at))
-            .collect();
-        let removed = older
-            .resources
-            .iter()
-            .filter(|old| !self.by_name.contains_key(&old.name))
-            .map(|old| old.name.clone())
-            .collect();
-        Difference { changed, removed }
+        let gone = old.iter().flat_map(|placed| placed.section.resources());
+        let gone = gone.filter(|resource| find(&new, &resource.name).is_none());
+        difference.removed.extend(gone.map(|resource| resource.name.clone()));
+        difference
     }
 }
 
@@ -298,6 +356,6 @@ fn position(at: usize) -> u32 {
 
 impl fmt::Debug for Edition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Edition {} (revision {}, {} resources)", self.id, self.revision, self.resources.len())
+        write!(f, "Edition {} (revision {}, {} resources)", self.id, self.revision, self.len)
     }
 }

@@ -12,6 +12,6 @@ pub mod server;
 mod type_url;
 
 pub use catalog::{Catalog, Intercept, Observation, Peer, Refusal, Token, UnixCredentials};
-pub use edition::{Body, Difference, Edition, Resource, parent_of, wire_version};
-pub use request::{Rejection, Request, Response, Variant, Wish};
+pub use edition::{Difference, Edition, Resource, Section, Sections, parent_of, wire_version};
+pub use request::{Rejection, Request, Resources, Response, Variant, Wish};
 pub use type_url::TypeUrl;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 
-use crate::edition::Resource;
+use crate::edition::{Resource, Section};
 use crate::type_url::TypeUrl;
 
 /// The two variants of the protocol.
@@ -96,7 +96,74 @@ pub struct Response {
     /// The revision of the edition it was made from; its version on the wire.
     pub revision: u64,
     /// The resources, in order.
-    pub resources: Vec<Resource>,
+    pub resources: Resources,
     /// Names that are gone; delta only.
     pub removed: Vec<Arc<str>>,
 }
+
+/// The resources of a response, in order. Whole sections are shared, so that they need not be written for each client.
+#[derive(Debug, Clone, Default)]
+pub struct Resources(Vec<Piece>);
+
+#[derive(Debug, Clone)]
+pub(crate) enum Piece {
+    Section(Arc<Section>),
+    Single(Vec<Resource>),
+}
+
+impl Piece {
+    pub(crate) fn resources(&self) -> &[Resource] {
+        match self {
+            Self::Section(section) => section.resources(),
+            Self::Single(resources) => resources,
+        }
+    }
+}
+
+impl Resources {
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.0
+    }
+
+    pub(crate) fn push_section(&mut self, section: Arc<Section>) {
+        self.0.push(Piece::Section(section));
+    }
+
+    pub(crate) fn push(&mut self, resource: Resource) {
+        match self.0.last_mut() {
+            Some(Piece::Single(resources)) => resources.push(resource),
+            _ => self.0.push(Piece::Single(vec![resource])),
+        }
+    }
+
+    /// The resources.
+    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
+        self.0.iter().flat_map(|piece| piece.resources())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|piece| piece.resources().len()).sum()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Vec<Resource>> for Resources {
+    fn from(resources: Vec<Resource>) -> Self {
+        Self(vec![Piece::Single(resources)])
+    }
+}
+
+impl PartialEq for Resources {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Resources {}

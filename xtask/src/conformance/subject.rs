@@ -47,7 +47,7 @@ pub(crate) fn generate(scenario: &Scenario) -> Result<BTreeMap<String, Value>> {
             let Some(of) = TypeName::from_url(type_url) else { return Vec::new() };
             let key = generator.key(&world, &class, of);
             let (edition, _, _) = generator.edition(&world, &key);
-            let chosen = edition.resources.iter().filter(|r| match &wanted {
+            let chosen = edition.resources().filter(|r| match &wanted {
                 Wanted::Wildcard => true,
                 Wanted::Named(names) => names.contains(&*r.name),
             });
@@ -55,7 +55,7 @@ pub(crate) fn generate(scenario: &Scenario) -> Result<BTreeMap<String, Value>> {
                 .map(|r| Resource {
                     name: r.name.to_string(),
                     aliases: Vec::new(),
-                    body: Any { type_url: type_url.into(), value: r.to_bytes() },
+                    body: Any { type_url: type_url.into(), value: r.body.clone() },
                 })
                 .collect()
         };

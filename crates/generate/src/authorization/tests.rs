@@ -77,7 +77,7 @@ fn listeners(mesh: MeshConfig, yaml: &str, node: &Node) -> Vec<Listener> {
     let class = Arc::new(Proxy::from_node(node).unwrap());
     let (generator, world) = (Generator::new(true), mesh.world());
     let (edition, _, _) = generator.edition(&world, &generator.key(&world, &class, TypeName::Listener));
-    edition.resources.iter().map(|r| Listener::decode(r.to_bytes()).unwrap()).collect()
+    edition.resources().map(|r| Listener::decode(r.body.clone()).unwrap()).collect()
 }
 
 fn of_manager(filter: &Filter) -> Vec<Seen> {

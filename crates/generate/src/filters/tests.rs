@@ -82,14 +82,14 @@ fn resources(stock: bool, more: &str) -> Vec<Resource> {
     let world = mesh.world();
     let of = |of: TypeName| {
         let (edition, _, _) = generator.edition(&world, &generator.key(&world, &class, of));
-        edition.resources.clone()
+        edition.resources().cloned().collect::<Vec<_>>()
     };
     [of(TypeName::Listener), of(TypeName::Cluster), of(TypeName::Route)].concat()
 }
 
 fn listener(stock: bool, more: &str, name: &str) -> Listener {
     let found = resources(stock, more).into_iter().find(|r| &*r.name == name).unwrap();
-    Listener::decode(found.to_bytes()).unwrap()
+    Listener::decode(found.body.clone()).unwrap()
 }
 
 /// The keys of metrics, `<metric>: <key>` with `|` between fields.
@@ -163,7 +163,7 @@ fn a_stock_envoy_gets_nothing_that_only_istio_proxy_has() {
     let holds = |stock: bool| {
         let all = resources(stock, "");
         let has =
-            |name: &&str| all.iter().any(|r| r.to_bytes().windows(name.len()).any(|w| w == name.as_bytes()));
+            |name: &&str| all.iter().any(|r| r.body.windows(name.len()).any(|w| w == name.as_bytes()));
         foreign.iter().copied().filter(|name| has(name)).collect::<Vec<_>>()
     };
     assert_eq!(holds(true), Vec::<&str>::new());

@@ -188,7 +188,7 @@ impl<L: Level> Chains<'_, L> {
     /// (as `builtAutoPassthroughFilterChains`). Only the mesh's own TLS is passed on.
     fn by_sni(&self, server: &Server, out: &mut Vec<Chain>) {
         let destinations = tcp::destinations(&self.view);
-        for scoped in &self.view.scope.services {
+        for scoped in self.view.scope.services.iter() {
             let Some(service) = self.view.world.services.get(self.view.r, &scoped.key) else { continue };
             let hostname = service.key.hostname.as_str();
             if service.mesh_external || !server.sni.iter().any(|h| host::subset_of(hostname, h)) {

@@ -21,7 +21,7 @@ use super::bound::View;
 use super::chains::{Chain, Chains, config_of};
 use super::merge::Claimed;
 use super::tls::{self, Terms, Transport};
-use crate::encoded::{Resource, duration, u32_value};
+use crate::encoded::{Resource, Section, duration, u32_value};
 use crate::endpoints::address;
 use crate::filters::inspect::TLS_INSPECTOR;
 use crate::filters::{Class, Filters, connection};
@@ -63,6 +63,7 @@ pub(super) fn built<L: Level>(
         claimed: Claimed::default(),
     };
     let mut out = Built::default();
+    let mut resources = Vec::new();
     let mut secrets = BTreeSet::new();
     for draft in drafts(&mut chains, merged) {
         // Envoy refuses a listener without chains: nothing leads anywhere from it.
@@ -76,10 +77,11 @@ pub(super) fn built<L: Level>(
             secrets.extend(chain.tls.iter().flat_map(tls::served));
         }
         let listener = message(draft, proxy, settings, &chains.filters);
-        out.resources.push(Resource::encode(listener.name.as_str(), &listener));
+        resources.push(Resource::encode(listener.name.as_str(), &listener));
     }
     // Names in the Gateway API's form count only with the right to them.
     secrets.retain(|name| !name.starts_with("kubernetes-gateway://") || merged.verified.contains(name));
+    out.section = Section::new(resources);
     out.secrets = secrets.into_iter().map(Arc::from).collect();
     out
 }

@@ -56,7 +56,7 @@ pub(super) fn built<L: Level>(
         out.ignore_port_in_host_matching = true;
         out.max_direct_response_body_size_bytes = u32_value(MAX_DIRECT_RESPONSE);
     }
-    BuiltRoute { route: Resource::encode(name.clone(), &out), virtual_hosts: Vec::new() }
+    BuiltRoute { route: Resource::encode(name.clone(), &out), virtual_hosts: Arc::default() }
 }
 
 /// A virtual host while it is being made.

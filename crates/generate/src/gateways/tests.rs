@@ -81,12 +81,12 @@ impl Case {
 
     /// Names of the resources of a type.
     fn names(&self, of: TypeName) -> Vec<String> {
-        self.edition(of).resources.iter().map(|r| r.name.to_string()).collect()
+        self.edition(of).resources().map(|r| r.name.to_string()).collect()
     }
 
     fn listeners(&self) -> Vec<Listener> {
         let edition = self.edition(TypeName::Listener);
-        edition.resources.iter().map(|r| Listener::decode(r.to_bytes()).unwrap()).collect()
+        edition.resources().map(|r| Listener::decode(r.body.clone()).unwrap()).collect()
     }
 
     fn rejected(&self) -> Vec<String> {
@@ -110,8 +110,8 @@ impl Case {
     /// Virtual hosts with a line for each.
     fn routes(&self) -> String {
         let mut out = String::new();
-        for resource in &self.edition(TypeName::Route).resources {
-            let routes = RouteConfiguration::decode(resource.to_bytes()).unwrap();
+        for resource in self.edition(TypeName::Route).resources() {
+            let routes = RouteConfiguration::decode(resource.body.clone()).unwrap();
             let _ = writeln!(out, "{}", routes.name);
             for host in &routes.virtual_hosts {
                 let _ = writeln!(out, "  {} {}", host.domains.join(" "), actions(host));

@@ -17,7 +17,7 @@ use tables::{Level, Reads};
 
 use super::Built;
 use crate::authentication::{self, PeerMode};
-use crate::encoded::{Resource, bool_value, duration, u32_value};
+use crate::encoded::{Resource, Section, bool_value, duration, u32_value};
 use crate::endpoints::address;
 use crate::filters::{Class, Filters, inspect};
 use crate::proxy::{Interception, IpMode, Proxy};
@@ -123,7 +123,7 @@ pub(super) fn listeners<L: Level>(
     }
     out.extend(own);
     let resources = out.iter().map(|l| Resource::encode(l.name.as_str(), l)).collect();
-    Built { resources, secrets, ..Built::default() }
+    Built { section: Section::new(resources), secrets, ..Built::default() }
 }
 
 /// Addresses that mean all of them; both families where the proxy has both.

@@ -18,7 +18,7 @@ use self::streams::StreamRoutes;
 use self::views::{View, views};
 use super::Built;
 use crate::addresses::UNSPECIFIED;
-use crate::encoded::Resource;
+use crate::encoded::{Resource, Section};
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::{Egress, Scope};
 
@@ -48,7 +48,8 @@ pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, sc
     if let Some(listener) = outbound.virtual_outbound(&messages.filters) {
         messages.resources.push(Resource::encode(listener.name.as_str(), &listener));
     }
-    Built { resources: messages.resources, routes: entries.routes(), pods: entries.pods, ..Built::default() }
+    let section = Section::new(messages.resources);
+    Built { section, routes: entries.routes(), pods: entries.pods, ..Built::default() }
 }
 
 /// See [`super::outbound_routes`].

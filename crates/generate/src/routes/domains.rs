@@ -10,7 +10,7 @@ use crate::addresses;
 use crate::proxy::Proxy;
 
 /// A domain, and whether it is a short form: those give way to services of that full name.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Domain {
     /// The text.
     pub name: String,

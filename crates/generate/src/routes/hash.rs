@@ -4,15 +4,12 @@
 use config::networking::{
     ConsistentHashLb, Destination, HashKey, LbPolicy, LoadBalancerSettings, TrafficPolicy,
 };
-use mesh::World;
 use mesh::rules::Rule;
-use mesh::services::Service;
 use proto::envoy::config::route::v3::route_action::{HashPolicy, hash_policy};
-use tables::{Level, Reads};
+use tables::Level;
 
 use super::http::Context;
 use crate::encoded::duration;
-use crate::proxy::Proxy;
 
 fn of(lb: Option<&LoadBalancerSettings>) -> Option<&ConsistentHashLb> {
     match lb?.lb_policy.as_ref()? {
@@ -51,14 +48,7 @@ pub(super) fn of_destination<L: Level>(
 }
 
 /// The hash of a service's port that no virtual service speaks of.
-pub(super) fn of_service<L: Level>(
-    r: &Reads<L>,
-    world: &World,
-    proxy: &Proxy,
-    service: &Service,
-    port: u32,
-) -> Option<ConsistentHashLb> {
-    let rule = mesh::rules::for_host(r, world, &proxy.namespace, service, &proxy.labels)?;
+pub(super) fn of_service(rule: &Rule, port: u32) -> Option<ConsistentHashLb> {
     let whole = rule.rule.traffic_policy.as_ref();
     of_port(whole, port).or_else(|| of(whole.and_then(|p| p.load_balancer.as_ref()))).cloned()
 }

@@ -1,7 +1,8 @@
 //! Route configurations of sidecars: which parts they have, each part's virtual hosts, the whole
 //! (as pilot/pkg/networking/core/httproute.go: `BuildSidecarOutboundVirtualHosts`).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,19 +17,21 @@ use proto::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigS
 use proto::envoy::config::route::v3::{
     DirectResponseAction, Route, RouteAction, RouteConfiguration, Vhds, VirtualHost, route, route_action,
 };
+use rustc_hash::FxHashSet;
 use tables::{Level, Reads};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::domains::{self, Domain, with_port};
-use super::{BuiltRoute, Part, PartHost, hash, headers, http, matches, session};
+use super::{BuiltRoute, Part, PartHost, Parts, hash, headers, http, matches, session};
 use crate::clusters::subset_key;
-use crate::encoded::{Resource, bool_value, seconds, u32_value};
-use crate::plan::PartSource;
+use crate::encoded::{Resource, Section, bool_value, seconds, u32_value};
+use crate::plan::ServiceHosts;
 use crate::proxy::{Proxy, ProxyKind};
-use crate::scope::{Egress, Named, Scope};
+use crate::scope::{Egress, Named, Scope, ScopedService, Services};
 
 /// The field of a RouteConfiguration that holds virtual hosts, and those of a VirtualHost that hold name and domains.
 const VIRTUAL_HOSTS: u32 = 2;
+/// What a field takes besides its content, at most.
+const FRAME: usize = 6;
 /// Largest body of a direct response: what validation lets through.
 const MAX_DIRECT_RESPONSE: u32 = 1024 * 1024;
 
@@ -59,22 +62,20 @@ fn egress<'a>(scope: &'a Scope, name: &str, port: u32) -> Option<&'a Egress> {
 
 /// The services of one route configuration by lower-case host name: what its parts are chosen from, and where
 /// destinations are looked up. Holds nothing that an edit of a service changes unless its HTTP ports change.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Served {
     by_host: BTreeMap<String, ServedService>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct ServedService {
     key: ServiceKey,
     /// Ports of the listener that speak HTTP.
     ports: Vec<u32>,
-    /// A name for another service: it has no virtual host of its own.
-    alias: bool,
 }
 
-/// The listener's port that a route name means (0 where one listener serves all ports), and its egress listener.
-fn listener<'a>(scope: &'a Scope, name: &str) -> Option<(u32, &'a Egress)> {
+/// See [`super::listener`].
+pub(super) fn listener<'a>(scope: &'a Scope, name: &str) -> Option<(u32, &'a Egress)> {
     let (port, _) = port_of(name);
     let egress = egress(scope, name, port)?;
     let proxied = egress.port.as_ref().is_some_and(|p| Protocol::parse(&p.protocol) == Protocol::HttpProxy);
@@ -87,18 +88,18 @@ fn http_ports(service: &Service, port: u32) -> Vec<u32> {
     here.filter(|p| p.protocol.is_http_or_sniffed()).map(|p| p.number).collect()
 }
 
+/// Whether a listener with this port serves a service in scope.
+fn serves(scoped: &ScopedService, service: &Service, port: u32) -> bool {
+    port == 0 || (scoped.has_port(port) && service.port(port).is_some())
+}
+
 /// See [`super::served`].
-pub(super) fn served<L: Level>(r: &Reads<L>, world: &World, scope: &Scope, name: &str) -> Served {
+pub(super) fn served<L: Level>(r: &Reads<L>, world: &World, services: &Services, port: u32) -> Served {
     let mut out = Served::default();
-    let Some((port, egress)) = listener(scope, name) else { return out };
-    for scoped in &egress.services {
+    for scoped in services.iter() {
         let Some(service) = world.services.get(r, &scoped.key) else { continue };
-        if port == 0 || (scoped.has_port(port) && service.port(port).is_some()) {
-            let served = ServedService {
-                key: scoped.key.clone(),
-                ports: http_ports(service, port),
-                alias: service.resolution == Resolution::Alias,
-            };
+        if serves(scoped, service, port) {
+            let served = ServedService { key: scoped.key.clone(), ports: http_ports(service, port) };
             out.by_host.insert(service.key.hostname.to_lowercase(), served);
         }
     }
@@ -235,14 +236,12 @@ pub(super) fn parts<L: Level>(
     scope: &Scope,
     served: &Served,
     name: &Arc<str>,
-) -> Vec<Part> {
-    let Some(table) = Table::new(r, world, proxy, scope, served, name) else { return Vec::new() };
+) -> Parts {
+    let mut out = Parts::default();
+    let Some(table) = Table::new(r, world, proxy, scope, served, name) else { return out };
     let gateways = ["mesh".to_owned()];
     let none = |_: &str| None;
     let context = table.context(&gateways, &none);
-    let part = |source: PartSource| Part { route: name.clone(), port: table.port, source };
-    let mut out = Vec::new();
-    let mut taken: BTreeSet<String> = BTreeSet::new();
     for named in &table.egress.virtual_services {
         let Some(routes) = table.head(named) else { continue };
         if (table.port != 80 && !table.concerns(routes)) || !http::any(&context, routes) {
@@ -250,13 +249,8 @@ pub(super) fn parts<L: Level>(
         }
         let (_, services) = table.split(routes);
         let Some(services) = visible(&table, routes, services) else { continue };
-        taken.extend(services.iter().map(|s| s.key.hostname.to_lowercase()));
-        out.push(part(PartSource::VirtualService(named.clone())));
-    }
-    for (lower, service) in table.services {
-        if !taken.contains(lower) && !service.alias && !service.ports.is_empty() {
-            out.push(part(PartSource::Service(service.key.clone())));
-        }
+        out.taken.extend(services.iter().map(|s| s.key.hostname.to_lowercase()));
+        out.parts.push(Part { route: name.clone(), virtual_service: named.clone() });
     }
     out
 }
@@ -275,28 +269,26 @@ fn visible<'a, L: Level>(
     services.iter().any(|s| own(s)).then_some(services)
 }
 
-/// See [`super::service_part`].
-pub(super) fn service_part<L: Level>(
-    r: &Reads<L>,
-    world: &World,
-    proxy: &Proxy,
-    part: &Part,
-    key: &ServiceKey,
-) -> Vec<PartHost> {
-    let Some(service) = world.services.get(r, key) else { return Vec::new() };
+/// See [`super::service_hosts`].
+pub(super) fn service_hosts<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceHosts) -> Vec<PartHost> {
+    let Some(service) = world.services.get(r, &ask.service.key) else { return Vec::new() };
+    if !serves(&ask.service, service, ask.port) || service.resolution == Resolution::Alias {
+        return Vec::new();
+    }
     let mesh = &crate::settings(r, world).mesh;
+    let rule = ask.rule.as_ref().and_then(|name| name.read(r, world));
     let build = |port: u32| {
         let host = service.key.hostname.as_str();
         let cluster = subset_key("outbound", port, "", host);
         let mut route = http::default_outbound(cluster, format!("{}/*", with_port(host, port)), mesh);
-        if let Some(policy) = hash::of_service(r, world, proxy, service, port).as_ref().and_then(hash::policy)
+        if let Some(policy) = rule.and_then(|rule| hash::of_service(rule, port)).as_ref().and_then(hash::policy)
             && let Some(route::Action::Route(action)) = &mut route.action
         {
             action.hash_policy = vec![policy];
         }
-        host_of_service(r, world, proxy, part.port, service, port, vec![route])
+        host_of_service(r, world, &ask.proxy, ask.port, service, port, vec![route])
     };
-    http_ports(service, part.port).into_iter().map(build).collect()
+    http_ports(service, ask.port).into_iter().map(build).collect()
 }
 
 /// See [`super::part`].
@@ -307,10 +299,9 @@ pub(super) fn part<L: Level>(
     scope: &Scope,
     served: &Served,
     part: &Part,
-    name: &Named,
 ) -> Vec<PartHost> {
     let Some(table) = Table::new(r, world, proxy, scope, served, &part.route) else { return Vec::new() };
-    match (table.head(name), table.row(name)) {
+    match (table.head(&part.virtual_service), table.row(&part.virtual_service)) {
         (Some(head), Some(routes)) => of_virtual_service(&table, head, routes),
         _ => Vec::new(),
     }
@@ -340,13 +331,9 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
     for (port, services) in ports {
         for h in &hosts {
             let h = h.to_lowercase();
-            out.push(PartHost {
-                name: with_port(&h, port).into(),
-                full: h.as_str().into(),
-                domains: vec![Domain { name: domains::bracketed(&h), short: false }],
-                service: false,
-                rest: rest(r, world, proxy, None, built.clone()),
-            });
+            let domains = vec![Domain { name: domains::bracketed(&h), short: false }];
+            let rest = rest(r, world, proxy, None, built.clone());
+            out.push(part_host(proxy, table.port, &h, port, domains, false, &rest));
         }
         let one = |s: &Service| host_of_service(r, world, proxy, table.port, s, port, built.clone());
         out.extend(services.into_iter().map(one));
@@ -371,13 +358,28 @@ fn host_of_service<L: Level>(
         // One listener for all ports: only port 80 goes without saying.
         domains.retain(|d| d.name.contains(':'));
     }
-    PartHost {
-        name: with_port(&host, port).into(),
-        full: host.as_str().into(),
-        domains,
-        service: true,
-        rest: rest(r, world, proxy, Some(service), routes),
-    }
+    part_host(proxy, listener, &host, port, domains, true, &rest(r, world, proxy, Some(service), routes))
+}
+
+fn part_host(
+    proxy: &Proxy,
+    listener: u32,
+    host: &str,
+    port: u32,
+    domains: Vec<Domain>,
+    service: bool,
+    rest: &[u8],
+) -> PartHost {
+    let name = with_port(host, port);
+    let all = || domains.iter().map(|d| d.name.as_str());
+    let whole = message(&name, all(), rest);
+    let route = listener.to_string();
+    let apart = travels_apart(proxy, &route).then(|| {
+        let name = format!("{route}/{name}");
+        Resource::from_bytes(name.as_str(), message(&name, all(), rest))
+    });
+    let rest = whole.slice(whole.len() - rest.len()..);
+    PartHost { name: name.into(), full: host.into(), domains, service, whole, rest, apart }
 }
 
 /// A virtual host without name and domains.
@@ -387,7 +389,7 @@ fn rest<L: Level>(
     proxy: &Proxy,
     service: Option<&Service>,
     routes: Vec<Route>,
-) -> Bytes {
+) -> Vec<u8> {
     let mesh = &crate::settings(r, world).mesh;
     let mut out = VirtualHost {
         routes,
@@ -397,7 +399,7 @@ fn rest<L: Level>(
     if let Some(session) = service.and_then(|s| session::of(r, world, s)) {
         out.typed_per_filter_config.insert(session::FILTER.into(), session);
     }
-    out.encode_to_vec().into()
+    out.encode_to_vec()
 }
 
 /// See [`super::assemble`].
@@ -407,14 +409,14 @@ pub(super) fn assemble<L: Level>(
     proxy: &Proxy,
     scope: &Scope,
     name: &Arc<str>,
-    parts: &[Arc<Vec<PartHost>>],
+    hosts: &[&PartHost],
 ) -> BuiltRoute {
     let (_, sniffed) = port_of(name);
-    let mut hosts = unique(parts);
+    let mut hosts = unique(hosts);
     if sniffed {
         hosts = of_sniffed(hosts, name);
     }
-    hosts.sort_by(|a, b| a.0.name.cmp(&b.0.name));
+    hosts.sort_by(|a, b| a.host.name.cmp(&b.host.name));
     let apart = travels_apart(proxy, name);
     let mut head = RouteConfiguration {
         name: name.to_string(),
@@ -434,82 +436,122 @@ pub(super) fn assemble<L: Level>(
             }),
         });
     }
-    let chunk = |bytes: Bytes| (xxh3_64(&bytes), bytes);
-    let mut chunks = vec![chunk(head.encode_to_vec().into())];
+    let inline = if apart { 0 } else { hosts.iter().map(|h| h.host.whole.len() + FRAME).sum() };
+    let mut whole = Vec::with_capacity(head.encoded_len() + inline + 2 * FRAME);
+    whole.extend(head.encode_to_vec());
     let mut virtual_hosts = Vec::new();
-    for (host, domains) in hosts {
+    for host in hosts {
         if apart {
-            let name = format!("{name}/{}", host.name);
-            virtual_hosts.push(Resource::from_bytes(name.as_str(), message(&name, &domains, &host.rest)));
+            virtual_hosts.push(host.apart(name));
         } else {
-            chunks.push(chunk(framed(&message(&host.name, &domains, &host.rest))));
+            put_framed(&host.whole(), &mut whole);
         }
     }
     if !sniffed {
         let mesh = &crate::settings(r, world).mesh;
-        let all = catch_all(proxy, mesh, scope);
-        chunks.push(chunk(framed(&all.encode_to_vec())));
+        put_framed(&catch_all(proxy, mesh, scope).encode_to_vec(), &mut whole);
     }
-    BuiltRoute { route: Resource::from_parts(name.clone(), chunks), virtual_hosts }
+    whole.shrink_to_fit();
+    BuiltRoute {
+        route: Resource::from_bytes(name.clone(), whole.into()),
+        virtual_hosts: Section::new(virtual_hosts),
+    }
+}
+
+/// A virtual host with the domains that are left to it.
+struct Kept<'a> {
+    host: &'a PartHost,
+    /// `None` for all of its own.
+    domains: Option<Vec<&'a str>>,
+}
+
+impl Kept<'_> {
+    fn domains(&self) -> Vec<&str> {
+        let all = || self.host.domains.iter().map(|d| d.name.as_str()).collect();
+        self.domains.clone().unwrap_or_else(all)
+    }
+
+    /// The message; the one that is made already, where nothing is different.
+    fn whole(&self) -> Bytes {
+        if self.domains.is_none() {
+            return self.host.whole.clone();
+        }
+        message(&self.host.name, self.domains().into_iter(), &self.host.rest)
+    }
+
+    /// The resource under a route configuration; the one that is made already, where nothing is different.
+    fn apart(&self, route: &str) -> Resource {
+        let name = format!("{route}/{}", self.host.name);
+        match &self.host.apart {
+            Some(made) if self.domains.is_none() && *made.name == *name => made.clone(),
+            _ => {
+                let bytes = message(&name, self.domains().into_iter(), &self.host.rest);
+                Resource::from_bytes(name, bytes)
+            }
+        }
+    }
 }
 
 /// Hosts whose name is new, with the domains that nobody before them has.
-fn unique(parts: &[Arc<Vec<PartHost>>]) -> Vec<(&PartHost, Vec<String>)> {
-    let mut known: HashSet<&str> = HashSet::new();
-    for host in parts.iter().flat_map(|p| p.iter()).filter(|h| h.service) {
+fn unique<'a>(hosts: &[&'a PartHost]) -> Vec<Kept<'a>> {
+    let mut known: FxHashSet<&str> = FxHashSet::default();
+    for host in hosts.iter().filter(|h| h.service) {
         known.insert(&host.name);
         known.insert(&host.full);
     }
-    let mut names: HashSet<&str> = HashSet::new();
-    let mut taken: HashSet<String> = HashSet::new();
-    let mut out = Vec::new();
-    for host in parts.iter().flat_map(|p| p.iter()) {
+    let mut names: FxHashSet<&str> = FxHashSet::default();
+    let mut taken: FxHashSet<Cow<'a, str>> = FxHashSet::default();
+    let mut out = Vec::with_capacity(hosts.len());
+    for host in hosts {
         if !names.insert(&host.name) {
             continue;
         }
-        let mut domains = Vec::new();
+        let mut domains = Vec::with_capacity(host.domains.len());
         for domain in &host.domains {
-            let lower = domain.name.to_lowercase();
-            if taken.contains(&lower) || (domain.short && known.contains(domain.name.as_str())) {
-                continue;
+            let hidden = domain.short && known.contains(domain.name.as_str());
+            if !hidden && taken.insert(lower(&domain.name)) {
+                domains.push(domain.name.as_str());
             }
-            taken.insert(lower);
-            domains.push(domain.name.clone());
         }
         if !domains.is_empty() {
-            out.push((host, domains));
+            let all = domains.len() == host.domains.len();
+            out.push(Kept { host, domains: (!all).then_some(domains) });
         }
     }
     out
 }
 
+fn lower(text: &str) -> Cow<'_, str> {
+    let is_lower = text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase());
+    if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) }
+}
+
 /// A listener that sniffed one service answers for every host (as `getVirtualHostsForSniffedServicePort`).
-fn of_sniffed<'a>(hosts: Vec<(&'a PartHost, Vec<String>)>, name: &str) -> Vec<(&'a PartHost, Vec<String>)> {
+fn of_sniffed<'a>(hosts: Vec<Kept<'a>>, name: &str) -> Vec<Kept<'a>> {
     let bare = name.rsplit_once(':').map_or(name, |(h, _)| h);
     let mut own: Vec<_> =
-        hosts.into_iter().filter(|(_, domains)| domains.iter().any(|d| d == name || d == bare)).collect();
-    if let [(_, domains)] = &mut own[..] {
-        *domains = vec!["*".into()];
+        hosts.into_iter().filter(|kept| kept.domains().iter().any(|d| *d == name || *d == bare)).collect();
+    if let [kept] = &mut own[..] {
+        kept.domains = Some(vec!["*"]);
     }
     own
 }
 
 /// A VirtualHost from its name, domains and the encoded rest.
-fn message(name: &str, domains: &[String], rest: &Bytes) -> Bytes {
-    let head = VirtualHost { name: name.into(), domains: domains.to_vec(), ..VirtualHost::default() };
+fn message<'a>(name: &str, domains: impl Iterator<Item = &'a str>, rest: &[u8]) -> Bytes {
+    let domains = domains.map(ToOwned::to_owned).collect();
+    let head = VirtualHost { name: name.into(), domains, ..VirtualHost::default() };
     let mut out = Vec::with_capacity(head.encoded_len() + rest.len());
     out.extend(head.encode_to_vec());
     out.extend_from_slice(rest);
     out.into()
 }
 
-/// A virtual host as a field of a RouteConfiguration.
-fn framed(host: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(host.len() + 6);
-    prost::encoding::encode_key(VIRTUAL_HOSTS, prost::encoding::WireType::LengthDelimited, &mut out);
-    prost::encoding::encode_varint(host.len() as u64, &mut out);
+/// Appends a virtual host as a field of a RouteConfiguration.
+fn put_framed(host: &[u8], out: &mut Vec<u8>) {
+    prost::encoding::encode_key(VIRTUAL_HOSTS, prost::encoding::WireType::LengthDelimited, out);
+    prost::encoding::encode_varint(host.len() as u64, out);
     out.extend_from_slice(host);
-    out.into()
 }
 
 /// Where requests to unknown hosts go (as `buildCatchAllVirtualHost`).

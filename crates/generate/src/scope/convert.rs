@@ -14,7 +14,7 @@ use mesh::services::{Registry, Service};
 use mesh::world::{HeadsSeen, Seen, ServicesNamed, ServicesSeen, SidecarsOf};
 use tables::{Level, Reads};
 
-use super::{Egress, Named, Scope, ScopedService};
+use super::{Egress, Named, Scope, ScopedService, Services};
 use crate::proxy::{Proxy, ProxyKind};
 
 /// See [`super::sidecar_of`].
@@ -45,44 +45,101 @@ fn selector(sidecar: &Sidecar) -> Option<&BTreeMap<String, String>> {
     sidecar.workload_selector.as_ref().map(|s| &s.labels)
 }
 
+/// The services that every namespace may see, sorted once for all of them.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Public {
+    /// Oldest first.
+    services: Services,
+    /// Whether no two have one host name. Then a namespace that sees nothing else sees exactly these.
+    distinct: bool,
+}
+
+/// See [`super::public`].
+pub(super) fn public<L: Level>(r: &Reads<L>, world: &World) -> Public {
+    let rows = seen_services(r, world, &Seen::Everywhere);
+    let hosts: BTreeSet<&str> = rows.iter().map(|s| s.key.hostname.as_str()).collect();
+    let services = rows.iter().map(|s| ScopedService { key: s.key.clone(), ports: None }).collect();
+    Public { services, distinct: hosts.len() == rows.len() }
+}
+
+/// The services that are seen in one way, oldest first.
+fn seen_services<'a, L: Level>(r: &Reads<L>, world: &'a World, seen: &Seen) -> Vec<&'a Arc<Service>> {
+    let mut rows: Vec<_> = world.services.bucket::<ServicesSeen, L>(r, seen).map(|(_, row)| row).collect();
+    rows.sort_by(|a, b| order(a).cmp(&order(b)));
+    rows
+}
+
 /// See [`super::of`].
-pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> Scope {
+pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, public: &Public, proxy: &Proxy) -> Scope {
     let seen = Visible { r, world, namespace: &proxy.namespace };
-    let services = seen.services();
     let virtual_services = seen.virtual_services();
     let settings = crate::settings(r, world);
     let mesh_policy = settings.mesh.outbound_traffic_policy.as_ref().map(|p| p.mode).unwrap_or_default();
+    let row = proxy.sidecar.as_ref().and_then(|name| world.sidecars.get(r, name));
+    let sidecar = row.map(|row| &*row.sidecar);
+    let explicit = sidecar.is_some_and(|s| !s.egress.is_empty());
+    let everything = !explicit && public.distinct && seen.nothing_else();
     if proxy.kind != ProxyKind::Sidecar {
-        let mut all = Union::default();
-        services.iter().for_each(|s| all.add(s, None));
         // as upstream's scope of gateways: no listener of theirs has services, hence no name table either
         let egress = Egress { virtual_services: names(&virtual_services), ..Egress::default() };
+        let all = || {
+            let mut all = Union::default();
+            seen.services().iter().for_each(|s| all.add(s, None));
+            all.list()
+        };
         return Scope {
             egress: vec![egress],
-            services: all.list(),
+            services: if everything { public.services.clone() } else { all() },
             outbound_policy: mesh_policy,
             ..Scope::default()
         };
     }
-    let row = proxy.sidecar.as_ref().and_then(|name| world.sidecars.get(r, name));
-    let sidecar = row.map(|row| &*row.sidecar);
+    let own = sidecar.and_then(|s| s.outbound_traffic_policy.as_ref());
+    let outbound_policy = own.map_or(mesh_policy, |p| match p.mode {
+        Mode::RegistryOnly => MeshMode::RegistryOnly,
+        Mode::AllowAny => MeshMode::AllowAny,
+    });
+    let egress_proxy = own.and_then(|p| p.egress_proxy.clone());
     let default = [IstioEgressListener { hosts: vec!["*/*".into()], ..IstioEgressListener::default() }];
-    let listeners: &[IstioEgressListener] = match sidecar {
-        Some(s) if !s.egress.is_empty() => &s.egress,
-        _ => &default,
+    let listeners = sidecar.filter(|_| explicit).map_or(&default[..], |s| &s.egress);
+    let (egress, services) = if everything {
+        // what virtual services lead to is among them already
+        let hosts = Hosts::new(&default[0].hosts, &proxy.namespace);
+        let routed = hosts.virtual_services(&virtual_services, &proxy.namespace);
+        let services = public.services.clone();
+        let egress = Egress {
+            services: services.clone(),
+            virtual_services: names(&routed),
+            ..Egress::default()
+        };
+        (vec![egress], services)
+    } else {
+        imports(&seen, listeners, explicit, &virtual_services)
     };
+    Scope { sidecar: proxy.sidecar.clone(), egress, services, outbound_policy, egress_proxy }
+}
+
+/// The egress listeners with what their hosts import, and all services that are imported.
+fn imports<L: Level>(
+    seen: &Visible<'_, L>,
+    listeners: &[IstioEgressListener],
+    explicit: bool,
+    virtual_services: &[&Arc<Head>],
+) -> (Vec<Egress>, Services) {
+    let namespace = seen.namespace;
+    let services = seen.services();
     let mut union = Union::default();
     let mut egress = Vec::new();
     for listener in listeners {
-        let hosts = Hosts::new(&listener.hosts, &proxy.namespace);
+        let hosts = Hosts::new(&listener.hosts, namespace);
         let port = match_port(listener);
-        let imported = hosts.services(&services, &proxy.namespace, port);
-        let routed = hosts.virtual_services(&virtual_services, &proxy.namespace);
+        let imported = hosts.services(&services, namespace, port);
+        let routed = hosts.virtual_services(virtual_services, namespace);
         for (service, ports) in &imported {
             union.add(service, ports.clone());
         }
         for routes in &routed {
-            for (host, ports) in destinations(routes, &proxy.namespace) {
+            for (host, ports) in destinations(routes, namespace) {
                 if let Some(service) = seen.named(&host) {
                     union.add_destination(service, port, &ports);
                 }
@@ -92,7 +149,7 @@ pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> Sco
             port: listener.port.clone(),
             bind: listener.bind.as_str().into(),
             capture: listener.capture_mode,
-            explicit: sidecar.is_some_and(|s| !s.egress.is_empty()),
+            explicit,
             services: imported
                 .iter()
                 .map(|(s, ports)| ScopedService { key: s.key.clone(), ports: ports.clone() })
@@ -100,13 +157,7 @@ pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -> Sco
             virtual_services: names(&routed),
         });
     }
-    let own = sidecar.and_then(|s| s.outbound_traffic_policy.as_ref());
-    let outbound_policy = own.map_or(mesh_policy, |p| match p.mode {
-        Mode::RegistryOnly => MeshMode::RegistryOnly,
-        Mode::AllowAny => MeshMode::AllowAny,
-    });
-    let egress_proxy = own.and_then(|p| p.egress_proxy.clone());
-    Scope { sidecar: proxy.sidecar.clone(), egress, services: union.list(), outbound_policy, egress_proxy }
+    (egress, union.list())
 }
 
 fn names(rows: &[&Arc<Head>]) -> Vec<Named> {
@@ -132,15 +183,15 @@ struct Visible<'a, L: Level> {
 impl<'a, L: Level> Visible<'a, L> {
     /// Private and exported ones first, then public ones; each oldest first.
     fn services(&self) -> Vec<&'a Arc<Service>> {
-        let of = |seen: Seen| {
-            let mut rows: Vec<_> =
-                self.world.services.bucket::<ServicesSeen, L>(self.r, &seen).map(|(_, row)| row).collect();
-            rows.sort_by(|a, b| order(a).cmp(&order(b)));
-            rows
-        };
-        let mut out = of(Seen::From(self.namespace.clone()));
-        out.extend(of(Seen::Everywhere));
+        let mut out = seen_services(self.r, self.world, &Seen::From(self.namespace.clone()));
+        out.extend(seen_services(self.r, self.world, &Seen::Everywhere));
         out
+    }
+
+    /// Whether no service is seen from here alone.
+    fn nothing_else(&self) -> bool {
+        let own = Seen::From(self.namespace.clone());
+        self.world.services.keys::<ServicesSeen, L>(self.r, &own).next().is_none()
     }
 
     /// Virtual services of the mesh gateway: own, exported here, public; each oldest first.
@@ -366,7 +417,7 @@ impl<'a> Union<'a> {
         }
     }
 
-    fn list(&self) -> Vec<ScopedService> {
+    fn list(&self) -> Services {
         self.list
             .iter()
             .map(|(s, ports)| ScopedService { key: s.key.clone(), ports: ports.clone() })

@@ -14,14 +14,14 @@ fn resources(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Vec<(String,
     let edition: std::sync::Arc<Edition> = catalog.edition_of(class, of);
     let one = |resource: &xds::Resource| {
         let any =
-            proto::google::protobuf::Any { type_url: of.url().to_owned(), value: resource.body.to_bytes() };
+            proto::google::protobuf::Any { type_url: of.url().to_owned(), value: resource.body.clone() };
         let mut json = proto::reflect::any_to_json(&any);
         if of == TypeName::Secret {
             redact(&mut json);
         }
         (resource.name.to_string(), resource.wire_version(), json)
     };
-    edition.resources().iter().map(one).collect()
+    edition.iter().map(one).collect()
 }
 
 /// Takes private keys out of a secret (as Envoy does in its own dumps).

@@ -34,10 +34,6 @@ impl Stamp {
         }
     }
 
-    /// Of the file at `path`, links followed; `None` if there is none.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|m| Self::new(&m))
-    }
 
     pub(super) fn is_empty(&self) -> bool {
         self.size == 0
@@ -51,21 +47,59 @@ pub(super) fn is_read(path: &Path) -> bool {
     !name.starts_with('.') && matches!(extension, "yaml" | "yml" | "json")
 }
 
-/// The files below `root`, sorted. Hidden files and folders are left out: mounted ConfigMaps keep their versions there,
+/// What one path is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Single {
+    /// A file that is read.
+    File(Stamp),
+    /// A file that is not read, whatever is in it.
+    Ignored,
+    /// There is nothing.
+    Absent,
+    /// A folder, a link, or something that cannot be told: what it stands for must be walked.
+    Other,
+}
+
+/// Looks at one path, links not followed.
+pub(super) fn single(path: &Path) -> Single {
+    match fs::symlink_metadata(path) {
+        Ok(m) if m.is_file() && is_read(path) && m.len() <= LARGEST => Single::File(Stamp::new(&m)),
+        Ok(m) if m.is_file() && !is_read(path) => Single::Ignored,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Single::Absent,
+        _ => Single::Other,
+    }
+}
+
+/// Whether a path stands in a hidden folder of `root`.
+pub(super) fn is_below_hidden(root: &Path, path: &Path) -> bool {
+    let below = path.strip_prefix(root).ok().and_then(Path::parent);
+    below.into_iter().flatten().any(|folder| folder.as_encoded_bytes().starts_with(b"."))
+}
+
+/// What a folder holds.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The files that are read, sorted.
+    pub(super) files: Vec<(PathBuf, Stamp)>,
+    /// Whether there are links among what was looked at.
+    pub(super) links: bool,
+}
+
+/// The files below `root`. Hidden files and folders are left out: mounted ConfigMaps keep their versions there,
 /// and links lead to the present one.
-pub(super) fn files(root: &Path, problems: &mut Vec<Problem>) -> io::Result<Vec<(PathBuf, Stamp)>> {
-    let mut out = Vec::new();
+pub(super) fn files(root: &Path, problems: &mut Vec<Problem>) -> io::Result<Found> {
+    let mut found = Found::default();
     let mut folders = BTreeSet::new();
-    walk(root, DEPTH, &mut folders, &mut out, problems)?;
-    out.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(out)
+    walk(root, DEPTH, &mut folders, &mut found, problems)?;
+    found.files.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
 }
 
 fn walk(
     folder: &Path,
     depth: usize,
     folders: &mut BTreeSet<(u64, u64)>,
-    out: &mut Vec<(PathBuf, Stamp)>,
+    found: &mut Found,
     problems: &mut Vec<Problem>,
 ) -> io::Result<()> {
     let metadata = fs::metadata(folder)?;
@@ -73,12 +107,14 @@ fn walk(
         return Ok(());
     }
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        found.links |= entry.file_type().is_ok_and(|kind| kind.is_symlink());
         let hidden = path.file_name().and_then(|n| n.to_str()).is_none_or(|n| n.starts_with('.'));
         // a link to nowhere, or a file that went between two calls: as if it were not there
         let Some(metadata) = fs::metadata(&path).ok().filter(|_| !hidden) else { continue };
         if metadata.is_dir() {
-            if let Err(error) = walk(&path, depth - 1, folders, out, problems)
+            if let Err(error) = walk(&path, depth - 1, folders, found, problems)
                 && error.kind() != io::ErrorKind::NotFound
             {
                 let text = format!("cannot read the folder: {error}");
@@ -90,7 +126,7 @@ fn walk(
                 problems.push(Problem::new(Severity::Error, &path.display().to_string(), text));
                 continue;
             }
-            out.push((path, Stamp::new(&metadata)));
+            found.files.push((path, Stamp::new(&metadata)));
         }
     }
     Ok(())

@@ -432,6 +432,7 @@ impl Simulation {
         if proxy.variant == Variant::Delta && !(resources.is_empty() && removed.is_empty()) {
             let nonce = Arc::from("forged");
             let (variant, type_url) = (Variant::Delta, TypeUrl::Cluster);
+            let resources = resources.into();
             self.fly(id, self.now, Response { variant, type_url, nonce, revision: 0, resources, removed });
         }
     }

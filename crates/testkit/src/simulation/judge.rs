@@ -55,7 +55,7 @@ impl Judge {
 fn build(generator: &Generator, world: &Arc<World>, class: &Class) -> BTreeMap<TypeName, Built> {
     let output = Output::with(generator, world, class);
     let of = |of| {
-        let resources = output.resources(of).iter().map(plane::resource);
+        let resources = output.resources(of).into_iter().map(plane::resource);
         (of, Rc::new(resources.map(|r| (r.name.clone(), r)).collect()))
     };
     TypeName::ALL.into_iter().map(of).collect()

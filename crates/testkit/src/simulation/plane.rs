@@ -11,7 +11,7 @@ use mesh::settings::Settings;
 use mesh::{Batch, Mesh, ObjectKey, World};
 use tables::Flagged;
 use xds::server::{Interner, Source};
-use xds::{Edition, Resource, TypeUrl};
+use xds::{Edition, Resource, Sections, TypeUrl};
 
 use super::pool::SLOTS;
 use crate::fixture::CLUSTER;
@@ -46,6 +46,7 @@ pub(super) struct Plane {
     waiting: VecDeque<(Arc<World>, Vec<Flagged>)>,
     world: Arc<World>,
     editions: RefCell<HashMap<EditionOf, (u64, Arc<Edition>)>>,
+    sections: RefCell<Sections<(u64, TypeName)>>,
     pub(super) interner: Arc<Interner>,
 }
 
@@ -62,6 +63,7 @@ impl Plane {
             waiting: VecDeque::new(),
             world,
             editions: RefCell::default(),
+            sections: RefCell::default(),
             interner: Arc::new(Interner::default()),
         }
     }
@@ -99,7 +101,11 @@ impl Plane {
             return (edition.clone(), fresh, key);
         }
         let revision = tables::Snapshot::revision(&*self.world).0;
-        let edition = Edition::new(revision, built.resources.iter().map(resource).collect());
+        let mut shared = self.sections.borrow_mut();
+        let sections = built.sections.iter().map(|made| {
+            shared.get_or_make((made.digest(), of), || made.resources().iter().map(resource).collect())
+        });
+        let edition = Edition::of(revision, sections.collect());
         editions.insert(key.clone(), (digest, edition.clone()));
         (edition, fresh, key)
     }
@@ -110,7 +116,7 @@ pub(super) fn resource(built: &generate::Resource) -> Resource {
     Resource {
         name: built.name.clone(),
         version: built.version,
-        body: xds::Body::rope(built.body.clone()),
+        body: built.body.clone().into(),
         vhds: false,
     }
 }

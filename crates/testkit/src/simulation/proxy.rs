@@ -164,7 +164,7 @@ impl Proxy {
             if whole {
                 self.drop_unlisted(of, response);
             }
-            for resource in &response.resources {
+            for resource in response.resources.iter() {
                 self.take(of, resource, &mut resent)?;
             }
             for name in &response.removed {

@@ -43,7 +43,7 @@ pub(crate) fn of(of: TypeName, resource: &xds::Resource) -> Result<Rc<References
         return Ok(known);
     }
     let mut found = References::default();
-    let bytes = resource.body.to_bytes();
+    let bytes = resource.body.clone();
     let read = match of {
         TypeName::Cluster => Cluster::decode(bytes).map(|cluster| found.cluster(&cluster)),
         TypeName::Listener => Listener::decode(bytes).map(|listener| found.listener(&listener)),

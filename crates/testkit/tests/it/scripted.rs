@@ -48,7 +48,7 @@ impl Catalog for Still {
     fn edition(&self, class: &Class, type_url: &TypeUrl) -> Option<Arc<Edition>> {
         let of = TypeName::from_url(type_url.as_str())?;
         let (built, ..) = self.generator.edition(&self.world, &self.generator.key(&self.world, class, of));
-        let resources = built.resources.iter().map(|r| Resource::new(r.name.clone(), r.to_bytes().to_vec()));
+        let resources = built.resources().map(|r| Resource::new(r.name.clone(), r.body.clone()));
         Some(Edition::new(1, resources.collect()))
     }
 

@@ -7,16 +7,6 @@ fn resource(name: &str, content: &str) -> Resource {
 }
 
 #[test]
-fn a_version_depends_on_the_bytes_and_not_on_how_they_are_cut() {
-    let whole = Body::from(b"abcdef".to_vec());
-    let rope = Body::rope(vec![Bytes::from_static(b"abc"), Bytes::new(), Bytes::from_static(b"def")]);
-    assert_eq!(whole.content_hash(), rope.content_hash());
-    assert_eq!(whole, rope);
-    assert_eq!(rope.len(), 6);
-    assert_eq!(rope.to_bytes(), whole.to_bytes());
-}
-
-#[test]
 fn a_difference_names_what_is_new_changed_or_gone_and_is_computed_once() {
     let old = Edition::new(1, vec![resource("a", "1"), resource("b", "1"), resource("c", "1")]);
     let new = Edition::new(2, vec![resource("d", "1"), resource("b", "2"), resource("a", "1")]);
@@ -27,10 +17,29 @@ fn a_difference_names_what_is_new_changed_or_gone_and_is_computed_once() {
 }
 
 #[test]
+fn a_shared_section_is_not_compared_and_a_pick_of_all_of_it_is_it() {
+    let shared = Section::new(vec![resource("a", "1"), resource("b", "1")]);
+    let own = |content| Section::new(vec![resource("c", content), resource("d", "1")]);
+    let old = Edition::of(1, vec![shared.clone(), own("1")]);
+    let new = Edition::of(2, vec![own("2"), shared.clone()]);
+    let difference = new.since(&old);
+    assert_eq!((&difference.changed[..], difference.removed.len()), (&[0][..], 0));
+    let names = |picks: &[u32]| -> Vec<String> {
+        new.pick(picks).iter().map(|resource| resource.name.to_string()).collect()
+    };
+    assert_eq!(names(&[0, 2, 3]), ["c", "a", "b"]);
+    assert_eq!(names(&[1, 3]), ["d", "b"]);
+    assert_eq!(new.get("b").unwrap().body, "1");
+    let picked = new.pick(&[2, 3]);
+    let crate::request::Piece::Section(section) = &picked.pieces()[0] else { panic!("{picked:?}") };
+    assert!(Arc::ptr_eq(section, &shared));
+}
+
+#[test]
 fn of_two_resources_with_one_name_the_first_stays() {
     let edition = Edition::new(1, vec![resource("a", "1"), resource("a", "2")]);
-    assert_eq!(edition.resources().len(), 1);
-    assert_eq!(edition.get("a").unwrap().body.to_bytes(), "1");
+    assert_eq!(edition.len(), 1);
+    assert_eq!(edition.get("a").unwrap().body, "1");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryReque
 use tonic::Status;
 use tonic::codec::{DecodeBuf, Decoder};
 
-use crate::edition::{Resource, wire_version};
-use crate::request::{Request, Response, Variant};
+use crate::edition::{Resource, Section, wire_version};
+use crate::request::{Piece, Request, Response, Variant};
+use crate::type_url::TypeUrl;
 
 #[cfg(test)]
 mod tests;
@@ -48,22 +49,96 @@ fn put_string(buf: &mut impl BufMut, tag: u32, value: &str) {
     }
 }
 
+/// How the resources of one response are written.
+#[derive(Debug)]
+struct Form {
+    variant: Variant,
+    type_url: TypeUrl,
+}
+
+impl Form {
+    fn any_len(&self, resource: &Resource) -> usize {
+        let body = if resource.body.is_empty() { 0 } else { bytes_len(2, resource.body.len()) };
+        string_len(1, self.type_url.as_str()) + body
+    }
+
+    /// Length of one element of `resources`: an `Any`, in delta inside a `Resource`.
+    fn resource_len(&self, resource: &Resource) -> usize {
+        let any = self.any_len(resource);
+        match self.variant {
+            Variant::Sotw => any,
+            Variant::Delta => bytes_len(1, VERSION_LEN) + bytes_len(2, any) + string_len(3, &resource.name),
+        }
+    }
+
+    /// Length of all elements with their tags.
+    fn len(&self, resources: &[Resource]) -> usize {
+        resources.iter().map(|resource| bytes_len(2, self.resource_len(resource))).sum()
+    }
+
+    /// Everything of a resource before its body.
+    fn put_before(&self, buf: &mut BytesMut, resource: &Resource) {
+        put_head(buf, 2, self.resource_len(resource));
+        if self.variant == Variant::Delta {
+            put_string(buf, 1, &wire_version(resource.version));
+            put_head(buf, 2, self.any_len(resource));
+        }
+        put_string(buf, 1, self.type_url.as_str());
+        if !resource.body.is_empty() {
+            put_head(buf, 2, resource.body.len());
+        }
+    }
+
+    /// Everything of a resource after its body.
+    fn put_after(&self, buf: &mut BytesMut, resource: &Resource) {
+        if self.variant == Variant::Delta {
+            put_string(buf, 3, &resource.name);
+        }
+    }
+
+    /// A whole section as all clients of the variant are sent it; `None` where that would be no gain: little is quickly
+    /// copied, and big bodies are shared as they are.
+    fn whole(&self, section: &Section) -> Option<Bytes> {
+        let resources = section.resources();
+        let worth = self.variant == Variant::Delta && resources.iter().all(|r| r.body.len() < SHARE);
+        let len = if worth { self.len(resources) } else { 0 };
+        if len < SHARE {
+            return None;
+        }
+        section.written(&self.type_url, || {
+            let mut buf = BytesMut::with_capacity(len);
+            for resource in resources {
+                self.put_before(&mut buf, resource);
+                buf.put_slice(&resource.body);
+                self.put_after(&mut buf, resource);
+            }
+            buf.freeze()
+        })
+    }
+}
+
 /// One response being written. Holds shared bytes only; what is copied is copied when asked for.
 #[derive(Debug)]
 pub(crate) struct Frame {
     response: Response,
+    form: Form,
     control_plane: Bytes,
     version: String,
     len: usize,
+    /// What of the message has been given out.
+    given: usize,
     at: Position,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
     Start,
-    Resource(usize),
-    /// Inside a resource's body: resource, chunk.
+    /// A piece: before a resource of it.
+    Resource(usize, usize),
+    /// Before a resource's body.
     Body(usize, usize),
+    /// After it.
+    After(usize, usize),
     Tail,
     End,
 }
@@ -72,7 +147,9 @@ impl Frame {
     /// `control_plane` is an encoded `ControlPlane` message, left out if empty.
     pub(crate) fn new(response: Response, control_plane: Bytes) -> Self {
         let version = response.revision.to_string();
-        let mut frame = Self { response, control_plane, version, len: 0, at: Position::Start };
+        let form = Form { variant: response.variant, type_url: response.type_url.clone() };
+        let at = Position::Start;
+        let mut frame = Self { response, form, control_plane, version, len: 0, given: 0, at };
         frame.len = frame.message_len();
         frame
     }
@@ -88,8 +165,13 @@ impl Frame {
 
     fn message_len(&self) -> usize {
         let type_url = self.response.type_url.as_str();
-        let resources: usize =
-            self.response.resources.iter().map(|r| bytes_len(2, self.resource_len(r))).sum();
+        let resources: usize = self
+            .response
+            .resources
+            .pieces()
+            .iter()
+            .map(|piece| self.shared(piece).map_or_else(|| self.form.len(piece.resources()), |b| b.len()))
+            .sum();
         let removed: usize = self.response.removed.iter().map(|name| bytes_len(6, name.len())).sum();
         let control_plane = match self.control_plane.len() {
             0 => 0,
@@ -110,30 +192,11 @@ impl Frame {
         }
     }
 
-    fn any_len(&self, resource: &Resource) -> usize {
-        let body = if resource.body.is_empty() { 0 } else { bytes_len(2, resource.body.len()) };
-        string_len(1, self.response.type_url.as_str()) + body
-    }
-
-    /// Length of one element of `resources`: an `Any`, in delta inside a `Resource`.
-    fn resource_len(&self, resource: &Resource) -> usize {
-        let any = self.any_len(resource);
-        match self.response.variant {
-            Variant::Sotw => any,
-            Variant::Delta => bytes_len(1, VERSION_LEN) + bytes_len(2, any) + string_len(3, &resource.name),
-        }
-    }
-
-    /// Everything of a resource before its body.
-    fn put_before(&self, buf: &mut BytesMut, resource: &Resource) {
-        put_head(buf, 2, self.resource_len(resource));
-        if self.response.variant == Variant::Delta {
-            put_string(buf, 1, &wire_version(resource.version));
-            put_head(buf, 2, self.any_len(resource));
-        }
-        put_string(buf, 1, self.response.type_url.as_str());
-        if !resource.body.is_empty() {
-            put_head(buf, 2, resource.body.len());
+    /// The bytes of a piece that all clients share.
+    fn shared(&self, piece: &Piece) -> Option<Bytes> {
+        match piece {
+            Piece::Section(section) => self.form.whole(section),
+            Piece::Single(_) => None,
         }
     }
 
@@ -150,53 +213,72 @@ impl Frame {
         }
     }
 
+    /// What is next as it is, shared by all streams; and where the message goes on after it.
+    fn next_shared(&self) -> Option<(Bytes, Position)> {
+        match self.at {
+            Position::Resource(piece, 0) => {
+                let bytes = self.shared(self.response.resources.pieces().get(piece)?)?;
+                Some((bytes, Position::Resource(piece + 1, 0)))
+            }
+            Position::Body(piece, at) => {
+                let body = &self.resource(piece, at)?.body;
+                (body.len() >= SHARE).then(|| (body.clone(), Position::After(piece, at)))
+            }
+            _ => None,
+        }
+    }
+
+    fn resource(&self, piece: usize, at: usize) -> Option<&Resource> {
+        self.response.resources.pieces().get(piece)?.resources().get(at)
+    }
+
     /// The next piece, at most about [`GATHER`] bytes of copies or one shared part; `None` at the end.
     pub(crate) fn next_chunk(&mut self) -> Option<Bytes> {
-        let mut buf = BytesMut::new();
-        while buf.len() < GATHER {
-            match self.at {
-                Position::Start => {
-                    buf.reserve((PREFIX + self.len).min(GATHER + SHARE));
-                    buf.put_u8(0);
-                    buf.put_u32(u32::try_from(self.len).unwrap_or(u32::MAX));
-                    put_string(&mut buf, 1, &self.version);
-                    self.at = Position::Resource(0);
-                }
-                Position::Resource(at) => match self.response.resources.get(at) {
-                    Some(resource) => {
-                        self.put_before(&mut buf, resource);
-                        self.at = Position::Body(at, 0);
-                    }
-                    None => self.at = Position::Tail,
-                },
-                Position::Body(at, chunk) => {
-                    let Some(resource) = self.response.resources.get(at) else { break };
-                    match resource.body.chunks().get(chunk) {
-                        Some(part) if part.len() >= SHARE && buf.is_empty() => {
-                            self.at = Position::Body(at, chunk + 1);
-                            return Some(part.clone());
-                        }
-                        Some(part) if part.len() >= SHARE => break,
-                        Some(part) => {
-                            buf.put_slice(part);
-                            self.at = Position::Body(at, chunk + 1);
-                        }
-                        None => {
-                            if self.response.variant == Variant::Delta {
-                                put_string(&mut buf, 3, &resource.name);
-                            }
-                            self.at = Position::Resource(at + 1);
-                        }
-                    }
-                }
-                Position::Tail => {
-                    self.put_tail(&mut buf);
-                    self.at = Position::End;
-                }
-                Position::End => break,
-            }
+        if let Some((bytes, next)) = self.next_shared() {
+            self.given += bytes.len();
+            self.at = next;
+            return Some(bytes);
         }
+        let rest = (PREFIX + self.len).saturating_sub(self.given);
+        let mut buf = BytesMut::with_capacity(rest.min(GATHER + SHARE));
+        while buf.len() < GATHER && self.at != Position::End && self.next_shared().is_none() {
+            self.at = self.put_next(&mut buf);
+        }
+        self.given += buf.len();
         (!buf.is_empty()).then(|| buf.freeze())
+    }
+
+    /// Copies what is next. Gives what comes after it.
+    fn put_next(&self, buf: &mut BytesMut) -> Position {
+        match self.at {
+            Position::Start => {
+                buf.put_u8(0);
+                buf.put_u32(u32::try_from(self.len).unwrap_or(u32::MAX));
+                put_string(buf, 1, &self.version);
+                Position::Resource(0, 0)
+            }
+            Position::Resource(piece, at) => match self.resource(piece, at) {
+                Some(resource) => {
+                    self.form.put_before(buf, resource);
+                    Position::Body(piece, at)
+                }
+                None if piece < self.response.resources.pieces().len() => Position::Resource(piece + 1, 0),
+                None => Position::Tail,
+            },
+            Position::Body(piece, at) => {
+                buf.put_slice(self.resource(piece, at).map_or(&[], |resource| &resource.body));
+                Position::After(piece, at)
+            }
+            Position::After(piece, at) => {
+                self.resource(piece, at).into_iter().for_each(|resource| self.form.put_after(buf, resource));
+                Position::Resource(piece, at + 1)
+            }
+            Position::Tail => {
+                self.put_tail(buf);
+                Position::End
+            }
+            Position::End => Position::End,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::subscription::Subscription;
 use crate::edition::{Edition, Resource, parent_of, parse_version};
+use crate::request::Resources;
 
 /// What a client has of a name, where that is not what the edition it was brought to says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,13 @@ impl Batch {
 
     pub(crate) fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.picks.iter().filter_map(|at| self.edition.at(*at)).chain(&self.loose)
+    }
+
+    /// What a response with it says is there.
+    pub(crate) fn content(&self) -> Resources {
+        let mut content = self.edition.pick(&self.picks);
+        self.loose.iter().for_each(|resource| content.push(resource.clone()));
+        content
     }
 
     /// Two halves, the removals in the first; `None` if there is nothing to divide.
@@ -194,7 +202,7 @@ impl Holding {
 
     /// Names the client is believed to hold, within the scope.
     pub(crate) fn held(&self, scope: Scope<'_>) -> Vec<Arc<str>> {
-        let held = self.base.resources().iter().map(|resource| &resource.name);
+        let held = self.base.iter().map(|resource| &resource.name);
         let names: BTreeSet<_> =
             held.chain(self.apart.keys()).chain(self.loose.keys()).filter(|n| scope.covers(n)).collect();
         names.into_iter().cloned().collect()
@@ -313,7 +321,7 @@ fn differences(base: &Edition, target: &Edition, scope: Scope<'_>) -> (Vec<u32>,
     match scope {
         // A client of a few names out of many: cheaper by name, and no shared difference is needed.
         Scope::Subscribed(Subscription { wildcard: false, names })
-            if names.len() <= target.resources().len() / 4 =>
+            if names.len() <= target.len() / 4 =>
         {
             let mut changed = Vec::new();
             let mut gone = Vec::new();
@@ -329,7 +337,7 @@ fn differences(base: &Edition, target: &Edition, scope: Scope<'_>) -> (Vec<u32>,
             }
             (changed, gone)
         }
-        Scope::Under(parent) if base.resources().is_empty() => (target.children(parent).to_vec(), vec![]),
+        Scope::Under(parent) if base.is_empty() => (target.children(parent).to_vec(), vec![]),
         _ => {
             let difference = target.since(base);
             let changed = difference.changed.iter().copied();

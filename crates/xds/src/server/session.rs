@@ -200,6 +200,7 @@ impl Session {
     /// A response outside of any subscription, for questions answered once.
     pub fn answer(&mut self, type_url: TypeUrl, resources: Vec<Resource>) -> Response {
         let nonce = self.nonce();
+        let resources = resources.into();
         Response { variant: self.variant, type_url, nonce, revision: 0, resources, removed: Vec::new() }
     }
 

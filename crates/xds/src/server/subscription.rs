@@ -69,6 +69,12 @@ impl Subscription {
         add: impl Iterator<Item = &'a Arc<str>>,
         take: impl Iterator<Item = &'a str>,
     ) {
+        let mut add = add.filter(|name| !self.names.contains(name)).peekable();
+        let mut take = take.peekable();
+        // most requests are answers, which change nothing
+        if add.peek().is_none() && take.peek().is_none() {
+            return;
+        }
         let mut names = self.names.0.clone();
         names.extend(add.cloned());
         for name in take {

@@ -32,7 +32,7 @@ fn check(ip: &str, yaml: &str, expect: &Expect) {
     let world = mesh.world();
     let key = generator.key(&world, &class, TypeName::Listener);
     let (edition, _, _) = generator.edition(&world, &key);
-    let all = edition.resources.iter().map(|r| Listener::decode(r.to_bytes()).unwrap());
+    let all = edition.resources().map(|r| Listener::decode(r.body.clone()).unwrap());
     let outbound = all.filter(|l| l.traffic_direction == 2 && l.name != "virtualOutbound");
     expect.assert_eq(&outbound.map(|l| line(&l)).collect::<String>());
 }

@@ -1,13 +1,15 @@
 //! The hand-written wire form against the generated one.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use proto::envoy::config::core::v3::ControlPlane;
 use proto::envoy::service::discovery::v3::{self as wire, DeltaDiscoveryResponse, DiscoveryResponse};
 use proto::google::protobuf::Any;
 
 use super::*;
-use crate::edition::Body;
-use crate::type_url::TypeUrl;
+use crate::edition::Edition;
+use crate::request::Resources;
 
 fn written(response: &Response, control_plane: &ControlPlane) -> (Vec<u8>, Vec<usize>) {
     let mut frame = Frame::new(response.clone(), control_plane.encode_to_vec().into());
@@ -21,7 +23,7 @@ fn written(response: &Response, control_plane: &ControlPlane) -> (Vec<u8>, Vec<u
 
 fn generated(response: &Response, control_plane: &ControlPlane) -> Vec<u8> {
     let type_url = response.type_url.as_str().to_owned();
-    let any = |r: &Resource| Any { type_url: type_url.clone(), value: r.body.to_bytes() };
+    let any = |r: &Resource| Any { type_url: type_url.clone(), value: r.body.clone() };
     let control_plane = Some(control_plane.clone()).filter(|cp| !cp.identifier.is_empty());
     let resources = response.resources.iter();
     match response.variant {
@@ -54,21 +56,40 @@ fn generated(response: &Response, control_plane: &ControlPlane) -> Vec<u8> {
     }
 }
 
-fn bodies() -> impl Strategy<Value = Body> {
-    let chunk = prop_oneof![
+fn bodies() -> impl Strategy<Value = Bytes> {
+    let body = prop_oneof![
         4 => prop::collection::vec(any::<u8>(), 0..50),
         1 => (SHARE - 2..SHARE + 2).prop_map(|len| vec![7; len]),
         1 => (GATHER - 2..GATHER + 2).prop_map(|len| vec![8; len]),
     ];
-    prop::collection::vec(chunk, 0..4)
-        .prop_map(|chunks| Body::rope(chunks.into_iter().map(Bytes::from).collect::<Vec<_>>()))
+    body.prop_map(Bytes::from)
+}
+
+/// Resources in sections, and which of them are sent.
+fn resources() -> impl Strategy<Value = Resources> {
+    let section = prop::collection::vec(bodies(), 0..5);
+    let sections = prop::collection::vec((section, any::<bool>()), 0..4);
+    sections.prop_map(|sections| {
+        let (mut all, mut picks, mut count) = (Vec::new(), Vec::new(), 0);
+        for (bodies, whole) in sections {
+            let named = |body| {
+                count += 1;
+                Resource::new(format!("{}{count}", "name".repeat(count % 5)), body)
+            };
+            let first = u32::try_from(all.iter().map(|s: &Arc<Section>| s.resources().len()).sum::<usize>()).unwrap();
+            let section = Section::new(bodies.into_iter().map(named).collect());
+            let len = u32::try_from(section.resources().len()).unwrap();
+            picks.extend((first..first + len).filter(|at| whole || at % 2 == 0));
+            all.push(section);
+        }
+        Edition::of(1, all).pick(&picks)
+    })
 }
 
 fn responses() -> impl Strategy<Value = Response> {
-    let resource = (".{0,20}", bodies()).prop_map(|(name, body)| Resource::new(name, body));
     let variant = prop_oneof![Just(Variant::Delta), Just(Variant::Sotw)];
     let names = prop::collection::vec("[a-z]{0,9}", 0..4);
-    (variant, prop::collection::vec(resource, 0..5), names, any::<u64>()).prop_map(
+    (variant, resources(), names, any::<u64>()).prop_map(
         |(variant, resources, removed, revision)| Response {
             variant,
             type_url: TypeUrl::Route,
@@ -101,13 +122,13 @@ proptest! {
 #[test]
 fn a_big_part_goes_out_uncopied() {
     let part = Bytes::from(vec![1; SHARE]);
-    let resource = Resource::new("80", Body::rope(vec![Bytes::from_static(b"head"), part.clone()]));
+    let resource = Resource::new("80", part.clone());
     let response = Response {
         variant: Variant::Delta,
         type_url: TypeUrl::Route,
         nonce: "n".into(),
         revision: 1,
-        resources: vec![resource],
+        resources: vec![resource].into(),
         removed: vec![],
     };
     let mut frame = Frame::new(response, Bytes::new());

@@ -164,18 +164,23 @@ impl Watch {
     pub(super) fn accept(&mut self, flight: &Flight) {
         self.status.nonce_acked = Some(flight.nonce.clone());
         self.status.revision_acked = flight.revision;
-        for resource in flight.batch.resources() {
-            self.holding_of(&resource.name).refused.remove(&resource.name);
+        if !self.nothing_refused() {
+            for resource in flight.batch.resources() {
+                self.holding_of(&resource.name).refused.remove(&resource.name);
+            }
+            for name in &flight.batch.removed {
+                self.holding_of(name).refused.remove(name);
+            }
         }
-        for name in &flight.batch.removed {
-            self.holding_of(name).refused.remove(name);
+        if self.nothing_refused() && self.retries.is_empty() {
+            self.status.last_error = None;
         }
-        let nothing_refused = match &self.hosts {
+    }
+
+    fn nothing_refused(&self) -> bool {
+        match &self.hosts {
             Some(hosts) => hosts.refused().is_empty(),
             None => self.holding.refused.is_empty(),
-        };
-        if nothing_refused && self.retries.is_empty() {
-            self.status.last_error = None;
         }
     }
 

@@ -187,7 +187,6 @@ impl Session {
         let live: Vec<Arc<str>> = routes
             .holding
             .base
-            .resources()
             .iter()
             .filter(|route| route.vhds && routes.subscription.covers(&route.name))
             .map(|route| route.name.clone())

@@ -175,7 +175,7 @@ fn strings(of: &[&str]) -> Vec<String> {
 /// `CDS +a +b -c`.
 fn line(response: &Response) -> String {
     let mut line = response.type_url.short().to_owned();
-    for resource in &response.resources {
+    for resource in response.resources.iter() {
         line += &format!(" +{}", resource.name);
     }
     for name in &response.removed {

@@ -141,8 +141,8 @@ impl Session {
         }
         let whole = watch.listed_whole(type_url, self.variant);
         let resources = match whole {
-            true => watch.whole(&batch, &self.late, type_url),
-            false => batch.resources().cloned().collect(),
+            true => watch.whole(&batch, &self.late, type_url).into(),
+            false => batch.content(),
         };
         let removed = match self.variant {
             Variant::Delta => batch.removed.clone(),
@@ -207,7 +207,7 @@ impl Watch {
     /// earlier rounds too, which a new one may have interrupted.
     fn whole(&self, batch: &Batch, late: &VecDeque<(TypeUrl, Batch)>, type_url: &TypeUrl) -> Vec<Resource> {
         let base = &self.holding.base;
-        let covered = base.resources().iter().filter(|resource| self.subscription.covers(&resource.name));
+        let covered = base.iter().filter(|resource| self.subscription.covers(&resource.name));
         let late = late.iter().filter(|(of, _)| of == type_url).flat_map(|(_, batch)| &batch.ghosts);
         let mut ghosts: Vec<&Resource> = late.filter(|ghost| base.get(&ghost.name).is_none()).collect();
         ghosts.sort_by(|a, b| a.name.cmp(&b.name));

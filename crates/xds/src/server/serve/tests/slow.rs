@@ -3,12 +3,11 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::edition::Body;
 
 /// A large resource that costs the test nothing: one chunk, many times.
 fn large(revision: u8) -> Resource {
     let chunk = Bytes::from(vec![revision; 64 * 1024]);
-    Resource::new("large", Body::rope(vec![chunk; 512]))
+    Resource::new("large", vec![chunk; 512].concat())
 }
 
 /// A client that opens a stream, asks, and then takes nothing from its socket any more.

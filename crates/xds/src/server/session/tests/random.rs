@@ -108,7 +108,7 @@ impl Client {
         if whole {
             held.clear();
         }
-        for resource in &response.resources {
+        for resource in response.resources.iter() {
             let name = resource.name.to_string();
             if !wildcard(short) && !subscribed.contains(&name) {
                 continue;
@@ -136,7 +136,6 @@ impl Client {
             let empty = Edition::empty();
             let edition = facts.editions.get(&TypeUrl::from_short(short)).unwrap_or(&empty);
             let due: BTreeMap<String, u64> = edition
-                .resources()
                 .iter()
                 .filter(|r| wildcard(short) || self.names[short].contains(&*r.name))
                 .map(|r| (r.name.to_string(), r.version))
@@ -211,7 +210,7 @@ fn play_refusing(variant: Variant, moves: Vec<Move>) {
                 continue;
             };
             assert!(turn < 10_000, "the session never stops talking");
-            let bad = response.resources.iter().any(|r| r.body.to_bytes().ends_with(b"0"));
+            let bad = response.resources.iter().any(|r| r.body.clone().ends_with(b"0"));
             if !bad {
                 client.warming.clear();
                 client
@@ -249,12 +248,12 @@ fn play_refusing(variant: Variant, moves: Vec<Move>) {
         for name in client.held[short].keys() {
             assert!(edition.get(name).is_some(), "{short} {name} is gone, yet held");
         }
-        let good = edition.resources().iter().filter(|r| !r.body.to_bytes().ends_with(b"0"));
+        let good = edition.iter().filter(|r| !r.body.clone().ends_with(b"0"));
         for due in good.filter(|r| wildcard(short) || client.names[short].contains(&*r.name)) {
             assert_eq!(client.held[short].get(&*due.name), Some(&due.version), "{short} {}", due.name);
         }
         for refused in s.status(short).refused {
-            assert!(edition.get(&refused).is_some_and(|r| r.body.to_bytes().ends_with(b"0")), "{refused}");
+            assert!(edition.get(&refused).is_some_and(|r| r.body.clone().ends_with(b"0")), "{refused}");
         }
     }
 }

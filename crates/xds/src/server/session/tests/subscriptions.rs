@@ -96,7 +96,7 @@ fn a_round_is_finished_before_the_next_one_begins_so_that_no_type_overtakes_anot
     s.set("CDS", &["a", "b", "c"]).set("LDS", &["l=c"]);
     let second = s.session.next_response(&s.facts, SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(
-        second.resources[0].body.to_bytes(),
+        second.resources.iter().next().unwrap().body.clone(),
         "b",
         "a listener whose cluster has been sent, not the newest"
     );
