@@ -9,7 +9,7 @@ use tables::{Level, Reads};
 
 use crate::encoded::{Section, digest_of};
 use crate::proxy::Proxy;
-use crate::scope::{Named, Scope};
+use crate::scope::{Named, Run, Scope, ScopedService};
 
 mod inbound;
 mod outbound;
@@ -46,15 +46,35 @@ impl Built {
     }
 }
 
+/// The services of a run that listeners for all ports depend on.
+pub fn listening<L: Level>(r: &Reads<L>, world: &World, run: &Run) -> Vec<ScopedService> {
+    outbound::listening(r, world, run)
+}
+
+/// What outbound listeners are made from: a scope, and for each of its egress listeners that is for all ports the services
+/// by [`listening`].
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// The scope.
+    pub scope: &'a Scope,
+    /// By egress listener, by run.
+    pub listening: Vec<Vec<Arc<Vec<ScopedService>>>>,
+}
+
 /// Outbound listeners of a sidecar, `virtualOutbound` included.
-pub fn outbound<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Built {
-    outbound::listeners(r, world, proxy, scope)
+pub fn outbound<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, seen: &Seen<'_>) -> Built {
+    outbound::listeners(r, world, proxy, seen)
 }
 
 /// Names of the route configurations that a sidecar's outbound listeners ask for: [`Built::routes`] of [`outbound`],
 /// without making any listener.
-pub fn outbound_routes<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Vec<Arc<str>> {
-    outbound::routes(r, world, proxy, scope)
+pub fn outbound_routes<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    seen: &Seen<'_>,
+) -> Vec<Arc<str>> {
+    outbound::routes(r, world, proxy, seen)
 }
 
 /// Inbound listeners of a sidecar: `virtualInbound`, and those that bind to ports.

@@ -8,7 +8,7 @@ use tables::{Ask, Asking, Level};
 
 use crate::encoded::{Resource, Section, TypeName, digest_debug, digest_of};
 use crate::proxy::{OwnWorkload, Proxy, ProxyKind};
-use crate::scope::{Run, Scope, ScopedService, Services};
+use crate::scope::{Egress, Run, Scope, ScopedService, Services};
 use crate::{clusters, endpoints, gateways, listeners, names, routes, scope, secrets};
 
 /// Declares an ask: its place in the order.
@@ -174,6 +174,21 @@ impl Ask for SniClusters {
     }
 }
 
+/// The same as what is asked: equal values from several forms become one, which is quickly compared.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct OneOf(pub clusters::Ruled);
+level!(OneOf = 2080);
+impl Ask for OneOf {
+    type World = World;
+    type Out = clusters::Ruled;
+    fn build(&self, _: &Asking<'_, Self>) -> clusters::Ruled {
+        self.0.clone()
+    }
+    fn digest(out: &clusters::Ruled) -> u64 {
+        out.digest()
+    }
+}
+
 /// A run of services with their rules.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RunOf {
@@ -187,7 +202,7 @@ impl Ask for RunOf {
     type World = World;
     type Out = clusters::Ruled;
     fn build(&self, r: &Asking<'_, Self>) -> clusters::Ruled {
-        clusters::ruled(r, r.world(), &self.proxy, &self.run)
+        (*r.ask(&OneOf(clusters::ruled(r, r.world(), &self.proxy, &self.run)))).clone()
     }
     fn digest(out: &clusters::Ruled) -> u64 {
         out.digest()
@@ -312,6 +327,30 @@ fn assignments<A: Ask<World = World>>(r: &Asking<'_, A>, clusters: &clusters::Fi
     clusters.eds.iter().map(one).collect()
 }
 
+/// The services of a run that outbound listeners depend on.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RunListening(pub Run);
+level!(RunListening = 2290);
+impl Ask for RunListening {
+    type World = World;
+    type Out = Vec<ScopedService>;
+    fn build(&self, r: &Asking<'_, Self>) -> Vec<ScopedService> {
+        listeners::listening(r, r.world(), &self.0)
+    }
+    fn digest(out: &Vec<ScopedService>) -> u64 {
+        digest_of(out)
+    }
+}
+
+fn listeners_see<'a, A: Ask<World = World>>(r: &Asking<'_, A>, scope: &'a Scope) -> listeners::Seen<'a> {
+    const { assert!(<RunListening as Level>::ORDER < <A as Level>::ORDER, "asked from below only") }
+    let runs =
+        |services: &Services| services.runs().iter().map(|run| r.ask(&RunListening(run.clone()))).collect();
+    // a listener for one port asks each of its services
+    let one = |egress: &Egress| if egress.port.is_none() { runs(&egress.services) } else { Vec::new() };
+    listeners::Seen { scope, listening: scope.egress.iter().map(one).collect() }
+}
+
 /// Outbound listeners of a sidecar.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct OutboundListeners {
@@ -327,7 +366,7 @@ impl Ask for OutboundListeners {
     fn build(&self, r: &Asking<'_, Self>) -> listeners::Built {
         let seen = r.ask(&ScopeOf(self.proxy.clone()));
         let told = Proxy { own: self.own.clone(), ..(*self.proxy).clone() };
-        listeners::outbound(r, r.world(), &told, &seen)
+        listeners::outbound(r, r.world(), &told, &listeners_see(r, &seen))
     }
     fn digest(out: &listeners::Built) -> u64 {
         out.digest()
@@ -344,7 +383,7 @@ impl Ask for OutboundRoutes {
     type Out = Vec<Arc<str>>;
     fn build(&self, r: &Asking<'_, Self>) -> Vec<Arc<str>> {
         let seen = r.ask(&ScopeOf(self.0.clone()));
-        listeners::outbound_routes(r, r.world(), &self.0, &seen)
+        listeners::outbound_routes(r, r.world(), &self.0, &listeners_see(r, &seen))
     }
     fn digest(out: &Vec<Arc<str>>) -> u64 {
         digest_debug(out)
@@ -446,8 +485,11 @@ impl Ask for RunHosts {
     type Out = Vec<Arc<Vec<routes::PartHost>>>;
     fn build(&self, r: &Asking<'_, Self>) -> Vec<Arc<Vec<routes::PartHost>>> {
         let ruled = r.ask(&RunOf { proxy: self.proxy.clone(), run: self.run.clone() });
+        let elsewhere = Arc::new(self.proxy.outside(""));
         let one = |(service, rule): &(ScopedService, Option<clusters::RuleName>)| {
-            let proxy = Arc::new(self.proxy.outside(&service.key.namespace));
+            let namespace = &service.key.namespace;
+            let near = self.proxy.is_near(namespace);
+            let proxy = if near { Arc::new(self.proxy.outside(namespace)) } else { elsewhere.clone() };
             r.ask(&ServiceHosts { proxy, service: service.clone(), rule: rule.clone(), port: self.port })
         };
         ruled.services().iter().map(one).filter(|hosts| !hosts.is_empty()).collect()
@@ -535,7 +577,8 @@ impl Ask for SidecarRoute {
             .flat_map(|(port, egress)| egress.services.runs().iter().map(|run| (*port, run)))
             .map(|(port, run)| r.ask(&RunHosts { proxy: proxy.clone(), run: run.clone(), port }))
             .collect();
-        let mut services: Vec<&routes::PartHost> = runs.iter().flat_map(|run| run.iter().flat_map(|h| h.iter())).collect();
+        let mut services: Vec<&routes::PartHost> =
+            runs.iter().flat_map(|run| run.iter().flat_map(|h| h.iter())).collect();
         services.retain(|host| !wanted.taken.contains(&*host.full));
         services.sort_by(|a, b| a.full.cmp(&b.full));
         let mut hosts: Vec<&routes::PartHost> = parts.iter().flat_map(|part| part.iter()).collect();

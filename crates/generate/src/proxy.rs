@@ -166,8 +166,8 @@ pub struct Proxy {
 
 impl Hash for Proxy {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.kind, &self.name, &self.namespace, &self.ips, &self.service_account, &self.cluster).hash(state);
-        (&self.labels, self.interception, self.capabilities, &self.sidecar, &self.network).hash(state);
+        // what tells most proxies apart; the rest is compared
+        (&self.name, &self.namespace, &self.ips, &self.sidecar, &self.network, &self.cluster).hash(state);
     }
 }
 
@@ -221,16 +221,24 @@ impl Proxy {
         Self { namespace: Arc::from(""), dns_domain: Arc::from(""), sidecar: None, ..self.clone() }
     }
 
-    /// An outbound form as seen from any namespace but `own`: all but that one are alike to who names a service of `own`.
+    /// An outbound form as far as virtual hosts of a service of `namespace` depend on it: to those, all namespaces but
+    /// the service's own are alike.
     #[must_use]
-    pub fn outside(&self, own: &str) -> Self {
-        if *self.namespace == *own {
+    pub fn outside(&self, namespace: &str) -> Self {
+        if self.is_near(namespace) {
             return Self { sidecar: None, ..self.clone() };
         }
-        let suffix = self.dns_domain.find(".svc.").filter(|at| *at > 0 && self.dns_domain[..*at] != *own);
+        let suffix = self.dns_domain.find(".svc.").map(|at| &self.dns_domain[at..]);
         // no namespace has this name
-        let dns_domain = suffix.map_or_else(|| self.dns_domain.clone(), |at| format!("~{}", &self.dns_domain[at..]).into());
+        let dns_domain = suffix.map_or_else(|| self.dns_domain.clone(), |suffix| format!("~{suffix}").into());
         Self { dns_domain, ..self.placeless() }
+    }
+
+    /// Whether a service of `namespace` may be called by its bare name.
+    #[must_use]
+    pub fn is_near(&self, namespace: &str) -> bool {
+        let domain = self.dns_domain.split_once(".svc.").map(|(own, _)| own);
+        *self.namespace == *namespace || domain == Some(namespace) || domain == Some("")
     }
 
     /// The metadata value under an upstream name, which must stand in `metadata::LOOKED_AT`.

@@ -3,10 +3,10 @@
 //! Proxies with equal properties are one class and share everything; classes that see the same share what depends on
 //! that alone. An edition handed out twice is the same `Arc` both times, so the server compares it once for all.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -15,6 +15,7 @@ use generate::{Class, Generator, Proxy, TypeName};
 use mesh::World;
 use parking_lot::Mutex;
 use proto::envoy::config::core::v3::Node;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tables::{Revision, Snapshot as _, Story};
 use tokio::sync::watch;
 use xds::{Catalog, Edition, Intercept, Observation, Peer, Refusal, Request, Section, Sections, TypeUrl};
@@ -34,17 +35,17 @@ struct Known {
     tick: watch::Sender<u64>,
     connections: usize,
     /// The editions it was given, by type.
-    uses: HashMap<TypeName, EditionOf>,
+    uses: FxHashMap<TypeName, EditionOf>,
     /// Types whose edition may differ from the one it was given last.
-    due: HashSet<TypeName>,
+    due: FxHashSet<TypeName>,
 }
 
 #[derive(Default)]
 struct Classes {
-    known: HashMap<Class, Known>,
+    known: FxHashMap<Class, Known>,
     /// Those whose answer was computed while a commit was under way.
-    stale: HashSet<Class>,
-    editions: HashMap<EditionOf, (u64, Arc<Edition>)>,
+    stale: FxHashSet<Class>,
+    editions: FxHashMap<EditionOf, (u64, Arc<Edition>)>,
     /// What editions share.
     sections: Sections<SectionKey>,
 }
@@ -198,8 +199,8 @@ impl Inner {
                 published.pop_front();
             }
         }
-        let editions: HashSet<&EditionOf> = flagged.of::<EditionOf>().collect();
-        let forms: HashSet<&Class> = flagged.of::<OutboundOf>().map(|ask| &ask.0).collect();
+        let editions: FxHashSet<&EditionOf> = flagged.of::<EditionOf>().collect();
+        let forms: FxHashSet<&Class> = flagged.of::<OutboundOf>().map(|ask| &ask.0).collect();
         let mut classes = self.classes.lock();
         let stale = std::mem::take(&mut classes.stale);
         let mut woken = 0;
@@ -228,7 +229,7 @@ impl Inner {
             return known;
         }
         let tick = watch::Sender::new(0);
-        let entry = Known { tick, connections: 1, uses: HashMap::new(), due: HashSet::new() };
+        let entry = Known { tick, connections: 1, uses: FxHashMap::default(), due: FxHashSet::default() };
         classes.known.insert(class.clone(), entry);
         class
     }
@@ -415,8 +416,13 @@ impl Catalog for MeshCatalog {
         let told = match event {
             Observation::Sent { type_url, resources, removed, bytes, revision, .. } => {
                 let short = type_url.short();
-                tracing::info!(target: "ads", "{short}: PUSH for node:{id} resources:{} removed:{} size:{bytes}B", resources.len(), removed.len());
                 let what = format!("{} resources, {} removed", resources.len(), removed.len());
+                // endpoints come and go all the time
+                if *type_url == TypeUrl::Endpoint {
+                    tracing::debug!(target: "ads", "{short}: PUSH for node:{id} {what}, {bytes} bytes");
+                } else {
+                    tracing::info!(target: "ads", "{short}: PUSH for node:{id} {what}, {bytes} bytes");
+                }
                 Event::of_proxy(Kind::Push, id, type_url.as_str(), what, self.0.age(revision, client.joined))
             }
             Observation::Ack { type_url, revision, .. } => Event::of_proxy(

@@ -138,7 +138,8 @@ impl Folder {
         }
         let mut look = Look::default();
         for path in paths {
-            let (rank, root) = self.roots.iter().enumerate().find(|(_, root)| path.starts_with(&root.path))?;
+            let (rank, root) =
+                self.roots.iter().enumerate().find(|(_, root)| path.starts_with(&root.path))?;
             if walk::is_below_hidden(&root.path, path) {
                 return None;
             }
@@ -251,13 +252,7 @@ impl Folder {
     }
 
     /// Reads one file again.
-    fn read(
-        &mut self,
-        key: FileKey,
-        stamp: Stamp,
-        problems: &mut Vec<Problem>,
-        touched: &mut BTreeSet<Id>,
-    ) {
+    fn read(&mut self, key: FileKey, stamp: Stamp, problems: &mut Vec<Problem>, touched: &mut BTreeSet<Id>) {
         let name = key.1.display().to_string();
         let old = self.files.remove(&key).map(|file| file.objects).unwrap_or_default();
         self.claims.withdraw(&key, &old, touched);

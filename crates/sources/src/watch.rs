@@ -94,7 +94,10 @@ impl Sources {
     }
 
     /// Reads what `moved`. What looks unfinished is looked at once more, a moment later.
-    async fn follow(mut self, moved: Option<BTreeSet<PathBuf>>) -> Option<(Self, Result<Change, Unreadable>)> {
+    async fn follow(
+        mut self,
+        moved: Option<BTreeSet<PathBuf>>,
+    ) -> Option<(Self, Result<Change, Unreadable>)> {
         let first = tokio::task::spawn_blocking(move || {
             let look = self.look(moved.as_ref());
             if look.as_ref().is_ok_and(Look::is_unfinished) {
@@ -152,11 +155,7 @@ impl Sources {
     }
 
     /// A watcher of everything that is read; `None` (and said) if the system has none to give, then only polling is left.
-    fn watcher(
-        &self,
-        moved: &mpsc::Sender<()>,
-        places: &Arc<Mutex<Moved>>,
-    ) -> Option<RecommendedWatcher> {
+    fn watcher(&self, moved: &mpsc::Sender<()>, places: &Arc<Mutex<Moved>>) -> Option<RecommendedWatcher> {
         let (moved, places) = (moved.clone(), places.clone());
         let told = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             match event {

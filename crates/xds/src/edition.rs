@@ -258,7 +258,8 @@ impl Edition {
     }
 
     pub(crate) fn at(&self, index: u32) -> Option<&Resource> {
-        let placed = self.sections.get(self.sections.partition_point(|p| p.first <= index).checked_sub(1)?)?;
+        let placed =
+            self.sections.get(self.sections.partition_point(|p| p.first <= index).checked_sub(1)?)?;
         placed.section.resources.get((index - placed.first) as usize)
     }
 
@@ -268,7 +269,8 @@ impl Edition {
         let mut rest = picks;
         while let [next, ..] = *rest {
             let at = self.sections.partition_point(|placed| placed.first <= next);
-            let Some(Placed { first, section }) = at.checked_sub(1).and_then(|at| self.sections.get(at)) else {
+            let Some(Placed { first, section }) = at.checked_sub(1).and_then(|at| self.sections.get(at))
+            else {
                 break;
             };
             let end = first + position(section.resources.len());

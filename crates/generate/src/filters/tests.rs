@@ -162,8 +162,7 @@ fn a_stock_envoy_gets_nothing_that_only_istio_proxy_has() {
     ];
     let holds = |stock: bool| {
         let all = resources(stock, "");
-        let has =
-            |name: &&str| all.iter().any(|r| r.body.windows(name.len()).any(|w| w == name.as_bytes()));
+        let has = |name: &&str| all.iter().any(|r| r.body.windows(name.len()).any(|w| w == name.as_bytes()));
         foreign.iter().copied().filter(|name| has(name)).collect::<Vec<_>>()
     };
     assert_eq!(holds(true), Vec::<&str>::new());

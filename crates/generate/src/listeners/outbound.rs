@@ -15,12 +15,13 @@ use tables::{Level, Reads};
 use self::entries::{Bind, Entries, Wanted};
 use self::message::Messages;
 use self::streams::StreamRoutes;
+pub(super) use self::views::listening;
 use self::views::{View, views};
-use super::Built;
+use super::{Built, Seen};
 use crate::addresses::UNSPECIFIED;
 use crate::encoded::{Resource, Section};
 use crate::proxy::{Interception, IpMode, Proxy};
-use crate::scope::{Egress, Scope};
+use crate::scope::{Egress, Scope, ScopedService};
 
 mod chains;
 mod destinations;
@@ -37,8 +38,8 @@ mod tests;
 const UNIX: &str = "unix://";
 
 /// See [`super::outbound`].
-pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Built {
-    let outbound = Outbound::new(r, world, proxy, scope);
+pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, seen: &Seen<'_>) -> Built {
+    let outbound = Outbound::new(r, world, proxy, seen);
     if outbound.is_off() {
         return Built::default();
     }
@@ -53,8 +54,8 @@ pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, sc
 }
 
 /// See [`super::outbound_routes`].
-pub(super) fn routes<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Vec<Arc<str>> {
-    let outbound = Outbound::new(r, world, proxy, scope);
+pub(super) fn routes<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, seen: &Seen<'_>) -> Vec<Arc<str>> {
+    let outbound = Outbound::new(r, world, proxy, seen);
     if outbound.is_off() { Vec::new() } else { outbound.entries().routes() }
 }
 
@@ -63,6 +64,7 @@ struct Outbound<'a, L: Level> {
     r: &'a Reads<L>,
     world: &'a World,
     proxy: &'a Proxy,
+    seen: &'a Seen<'a>,
     scope: &'a Scope,
     settings: &'a Settings,
     /// Addresses that stand for all of a host.
@@ -88,10 +90,11 @@ fn loopbacks(proxy: &Proxy) -> Vec<Arc<str>> {
 }
 
 impl<'a, L: Level> Outbound<'a, L> {
-    fn new(r: &'a Reads<L>, world: &'a World, proxy: &'a Proxy, scope: &'a Scope) -> Self {
+    fn new(r: &'a Reads<L>, world: &'a World, proxy: &'a Proxy, seen: &'a Seen<'a>) -> Self {
         let settings = crate::settings(r, world);
         let own_ports = own_ports(proxy, &settings.mesh);
-        Self { r, world, proxy, scope, settings, wildcards: wildcards(proxy), own_ports }
+        let wildcards = wildcards(proxy);
+        Self { r, world, proxy, seen, scope: seen.scope, settings, wildcards, own_ports }
     }
 
     /// Whether the mesh wants no listeners.
@@ -102,8 +105,8 @@ impl<'a, L: Level> Outbound<'a, L> {
     /// Every listener but `virtualOutbound`, before it is a message.
     fn entries(&self) -> Entries<'a> {
         let mut out = Entries::default();
-        for egress in &self.scope.egress {
-            self.egress(egress, &mut out);
+        for (egress, listening) in self.scope.egress.iter().zip(&self.seen.listening) {
+            self.egress(egress, listening, &mut out);
         }
         if let Some(entry) = self.http_proxy()
             && let Some(address) = entry.bind.primary()
@@ -113,7 +116,7 @@ impl<'a, L: Level> Outbound<'a, L> {
         out
     }
 
-    fn egress(&self, egress: &'a Egress, out: &mut Entries<'a>) {
+    fn egress(&self, egress: &'a Egress, listening: &[Arc<Vec<ScopedService>>], out: &mut Entries<'a>) {
         let routes = self.stream_routes(egress);
         let captured = self.proxy.interception != Interception::None;
         let to_port = !captured || egress.capture == CaptureMode::None || egress.bind.starts_with(UNIX);
@@ -138,7 +141,8 @@ impl<'a, L: Level> Outbound<'a, L> {
         }
         // What comes now adds ports; it adds nothing to listeners that the Sidecar object has given a port.
         out.by_bind.values_mut().for_each(|e| e.locked = true);
-        for view in egress.services.iter().flat_map(|s| views(self.r, self.world, self.proxy, s)) {
+        let all = listening.iter().flat_map(|run| run.iter());
+        for view in all.flat_map(|s| views(self.r, self.world, self.proxy, s)) {
             for port in view.ports().filter(|p| self.can_bind(&bind, p)) {
                 self.service_port(&bind, port, &view, &routes, out);
             }

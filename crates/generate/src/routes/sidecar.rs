@@ -281,7 +281,8 @@ pub(super) fn service_hosts<L: Level>(r: &Reads<L>, world: &World, ask: &Service
         let host = service.key.hostname.as_str();
         let cluster = subset_key("outbound", port, "", host);
         let mut route = http::default_outbound(cluster, format!("{}/*", with_port(host, port)), mesh);
-        if let Some(policy) = rule.and_then(|rule| hash::of_service(rule, port)).as_ref().and_then(hash::policy)
+        if let Some(policy) =
+            rule.and_then(|rule| hash::of_service(rule, port)).as_ref().and_then(hash::policy)
             && let Some(route::Action::Route(action)) = &mut route.action
         {
             action.hash_policy = vec![policy];

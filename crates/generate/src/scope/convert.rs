@@ -107,11 +107,8 @@ pub(super) fn scope<L: Level>(r: &Reads<L>, world: &World, public: &Public, prox
         let hosts = Hosts::new(&default[0].hosts, &proxy.namespace);
         let routed = hosts.virtual_services(&virtual_services, &proxy.namespace);
         let services = public.services.clone();
-        let egress = Egress {
-            services: services.clone(),
-            virtual_services: names(&routed),
-            ..Egress::default()
-        };
+        let egress =
+            Egress { services: services.clone(), virtual_services: names(&routed), ..Egress::default() };
         (vec![egress], services)
     } else {
         imports(&seen, listeners, explicit, &virtual_services)

@@ -34,7 +34,6 @@ impl Stamp {
         }
     }
 
-
     pub(super) fn is_empty(&self) -> bool {
         self.size == 0
     }

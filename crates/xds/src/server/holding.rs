@@ -320,9 +320,7 @@ impl Holding {
 fn differences(base: &Edition, target: &Edition, scope: Scope<'_>) -> (Vec<u32>, Vec<Arc<str>>) {
     match scope {
         // A client of a few names out of many: cheaper by name, and no shared difference is needed.
-        Scope::Subscribed(Subscription { wildcard: false, names })
-            if names.len() <= target.len() / 4 =>
-        {
+        Scope::Subscribed(Subscription { wildcard: false, names }) if names.len() <= target.len() / 4 => {
             let mut changed = Vec::new();
             let mut gone = Vec::new();
             for name in names.iter() {

@@ -1,15 +1,17 @@
 //! Services as listeners see them: one for each address and each declaration of a name.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use config::protocol::Protocol;
 use mesh::World;
-use mesh::services::{Port, Service};
+use mesh::services::{Port, Resolution, Service};
 use mesh::settings::Settings;
 use tables::{Level, Reads};
 
 use crate::addresses;
 use crate::proxy::Proxy;
-use crate::scope::ScopedService;
+use crate::scope::{Run, ScopedService};
 
 /// One declaration of a service, seen at one of its addresses. Upstream has a service of its own for each of these.
 pub(super) struct View<'a> {
@@ -39,6 +41,30 @@ pub(super) fn views<'a, L: Level>(
         out.extend(service.addresses.iter().map(|address| view(Some(address))));
     }
     out
+}
+
+/// The services of a run that outbound listeners depend on: of those that ask for nothing but plain HTTP on a port, which
+/// they share, the first stands for all.
+pub(in crate::listeners) fn listening<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    run: &Run,
+) -> Vec<ScopedService> {
+    let mut shared: BTreeSet<u32> = BTreeSet::new();
+    let mut matters = |scoped: &&ScopedService| {
+        let Some(service) = world.services.get(r, &scoped.key) else { return false };
+        if service.resolution == Resolution::Alias && service.others.is_empty() {
+            return false;
+        }
+        let ports = service.ports.iter().take(service.own_ports).filter(|p| scoped.has_port(p.number));
+        let mut matters = !service.others.is_empty();
+        for port in ports {
+            let plain = port.protocol.is_http() && port.protocol != Protocol::HttpProxy;
+            matters |= if plain { shared.insert(port.number) } else { port.protocol != Protocol::Udp };
+        }
+        matters
+    };
+    run.iter().filter(&mut matters).cloned().collect()
 }
 
 impl<'a> View<'a> {

@@ -76,7 +76,8 @@ fn resources() -> impl Strategy<Value = Resources> {
                 count += 1;
                 Resource::new(format!("{}{count}", "name".repeat(count % 5)), body)
             };
-            let first = u32::try_from(all.iter().map(|s: &Arc<Section>| s.resources().len()).sum::<usize>()).unwrap();
+            let first =
+                u32::try_from(all.iter().map(|s: &Arc<Section>| s.resources().len()).sum::<usize>()).unwrap();
             let section = Section::new(bodies.into_iter().map(named).collect());
             let len = u32::try_from(section.resources().len()).unwrap();
             picks.extend((first..first + len).filter(|at| whole || at % 2 == 0));
@@ -89,19 +90,17 @@ fn resources() -> impl Strategy<Value = Resources> {
 fn responses() -> impl Strategy<Value = Response> {
     let variant = prop_oneof![Just(Variant::Delta), Just(Variant::Sotw)];
     let names = prop::collection::vec("[a-z]{0,9}", 0..4);
-    (variant, resources(), names, any::<u64>()).prop_map(
-        |(variant, resources, removed, revision)| Response {
-            variant,
-            type_url: TypeUrl::Route,
-            nonce: "1-2".into(),
-            revision,
-            resources,
-            removed: match variant {
-                Variant::Delta => removed.into_iter().map(Into::into).collect(),
-                Variant::Sotw => vec![],
-            },
+    (variant, resources(), names, any::<u64>()).prop_map(|(variant, resources, removed, revision)| Response {
+        variant,
+        type_url: TypeUrl::Route,
+        nonce: "1-2".into(),
+        revision,
+        resources,
+        removed: match variant {
+            Variant::Delta => removed.into_iter().map(Into::into).collect(),
+            Variant::Sotw => vec![],
         },
-    )
+    })
 }
 
 proptest! {
