@@ -11,4 +11,5 @@ pub mod listen;
 pub mod log;
 pub mod metrics;
 pub mod retry;
+pub mod roots;
 pub mod signals;
