@@ -13,5 +13,5 @@ mod type_url;
 
 pub use catalog::{Catalog, Intercept, Observation, Peer, Refusal, Token, UnixCredentials};
 pub use edition::{Body, Difference, Edition, Resource, parent_of, wire_version};
-pub use request::{Rejection, Request, Response, Variant, Wish};
+pub use request::{Rejection, Request, Response, VIRTUAL_HOSTS_HEADER, Variant, Wish};
 pub use type_url::TypeUrl;

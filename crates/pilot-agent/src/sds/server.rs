@@ -93,7 +93,7 @@ impl SdsService {
                 Ok(_) => {}
                 // it comes by itself; whoever asks the CA tells of its refusals
                 Err(SecretError::NotYet) => {
-                    tracing::debug!(target: "sds", "secret {name}: {}", SecretError::NotYet)
+                    tracing::debug!(target: "sds", "secret {name}: {}", SecretError::NotYet);
                 }
                 Err(error) => tracing::warn!(target: "sds", "secret {name} is not available: {error}"),
             }

@@ -89,11 +89,11 @@ async fn keys_are_fetched_replaced_when_the_issuer_does_and_kept_when_it_is_gone
     believed(&jwt, &second).await;
     // unreadable, then gone: what was read last stays
     for page in [Some("{}".to_owned()), None] {
-        let mut locked = site.lock().unwrap();
-        locked.pages.clear();
-        locked.pages.extend(page.map(|page| ("/keys".to_owned(), page)));
-        let asked = locked.asked.len();
-        drop(locked);
+        let asked = {
+            let mut site = site.lock().unwrap();
+            site.pages = page.map(|page| ("/keys".to_owned(), page)).into_iter().collect();
+            site.asked.len()
+        };
         let stranger =
             issuer("https://idp").mint("shop", "cart", "istio-ca", HOUR, SystemTime::now()).unwrap();
         let stranger = Peer { bearer: Some(stranger), ..Peer::default() };
