@@ -123,11 +123,16 @@ fn node(config: &Config) -> Value {
             locality.insert(name.to_owned(), Value::from(value.as_str()));
         }
     }
+    let mut metadata = node.metadata.clone();
+    if config.stock.is_some() {
+        // the relay keeps such requests back from control planes that do not know them
+        metadata.insert("VIRTUAL_HOST_DISCOVERY".to_owned(), Value::from("true"));
+    }
     json!({
         "id": node.id,
         "cluster": service_cluster(node),
         "locality": locality,
-        "metadata": node.metadata,
+        "metadata": metadata,
     })
 }
 

@@ -23,15 +23,6 @@ use tonic::transport::{Channel, Endpoint};
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Name that a control plane's certificate has, for those who reach it through a forwarded local port.
 const DEFAULT_SERVER_NAME: &str = "istiod.istio-system.svc";
-/// Where operating systems keep their trusted roots.
-const SYSTEM_ROOTS: [&str; 6] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/tls/cacert.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 
 /// Whose certificates are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,12 +161,6 @@ impl ControlPlane {
     }
 }
 
-/// The operating system's file of trusted roots, if it has one.
-#[must_use]
-pub fn system_roots() -> Option<PathBuf> {
-    SYSTEM_ROOTS.iter().map(PathBuf::from).find(|path| path.is_file())
-}
-
 fn named(path: &Path) -> impl Fn(String) -> io::Error + '_ {
     move |reason| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {reason}", path.display()))
 }
@@ -183,7 +168,9 @@ fn named(path: &Path) -> impl Fn(String) -> io::Error + '_ {
 fn client_config(tls: &Tls) -> io::Result<Arc<ClientConfig>> {
     let path = match &tls.roots {
         Roots::File(path) => path.clone(),
-        Roots::System => system_roots().ok_or_else(|| io::Error::other("the system has no trusted roots"))?,
+        Roots::System => {
+            process::roots::system().ok_or_else(|| io::Error::other("the system has no trusted roots"))?
+        }
     };
     let bad = named(&path);
     let mut roots = RootCertStore::empty();

@@ -1,7 +1,8 @@
 //! The certificate service: who may have which certificate, where the authority's secrets live, and how they are served.
 //!
 //! [`Ca`] puts the parts together: [`state`] keeps the authority on disk and renews it, [`live`] shows the present one to
-//! everybody, [`service`] signs, [`serving`] is the TLS side of the secure port, [`authenticate`] says who is calling.
+//! everybody, [`service`] signs, [`serving`] is the TLS side of the secure port, [`authenticate`] says who is calling, [`keys`] fetches what
+//! token issuers sign with.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,16 +15,19 @@ use process::metrics::Metrics;
 pub mod authenticate;
 pub mod counters;
 pub mod impersonation;
+pub mod keys;
 pub mod live;
 pub mod service;
 pub mod serving;
 pub mod state;
+pub mod trust_domain;
 
 pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer};
 pub use live::{Live, Others};
 pub use service::Service;
 pub use serving::{Connection, Tls};
 pub use state::{Options, State};
+pub use trust_domain::TrustDomain;
 
 /// Why the certificate service cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ use generate::{Class, Generator, Proxy, TypeName};
 use mesh::World;
 use parking_lot::Mutex;
 use proto::envoy::config::core::v3::Node;
+use proto::google::protobuf::value;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tables::{Revision, Snapshot as _, Story};
 use tokio::sync::watch;
@@ -180,7 +181,8 @@ impl MeshCatalog {
     /// The class of a node: what it says of itself, as far as this control plane makes use of it.
     fn class_of(&self, node: &Node, variant: xds::Variant) -> Result<Proxy, String> {
         let mut proxy = Proxy::from_node(node)?;
-        proxy.capabilities.virtual_hosts &= self.0.virtual_hosts && variant == xds::Variant::Delta;
+        let wanted = self.0.virtual_hosts && variant == xds::Variant::Delta && agent_keeps_hosts_back(node);
+        proxy.capabilities.virtual_hosts &= wanted;
         Ok(proxy)
     }
 }
@@ -349,6 +351,13 @@ impl Inner {
         let (_, at) = published.iter().rev().find(|(of, _)| of.0 == revision)?;
         (*at > joined).then(|| at.elapsed().as_secs_f64() * 1000.0)
     }
+}
+
+/// Whether the proxy's agent asks only those control planes for virtual hosts that have them. Upstream's agents pass
+/// everything on, and a proxy that had virtual hosts from here could not go back to an upstream control plane.
+fn agent_keeps_hosts_back(node: &Node) -> bool {
+    let said = node.metadata.as_ref().and_then(|m| m.fields.get("VIRTUAL_HOST_DISCOVERY"));
+    matches!(said.and_then(|v| v.kind.as_ref()), Some(value::Kind::StringValue(text)) if text == "true")
 }
 
 fn resource(key: &EditionOf, made: &generate::Resource) -> xds::Resource {

@@ -13,6 +13,7 @@ use sources::Change;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use crate::ca::TrustDomain;
 use crate::catalog::MeshCatalog;
 use crate::events::Events;
 use crate::objects::Objects;
@@ -104,20 +105,23 @@ pub struct Intake {
     catalog: Arc<MeshCatalog>,
     events: Arc<Events>,
     objects: Arc<Objects>,
+    trust_domain: TrustDomain,
     counters: Counters,
 }
 
 impl Intake {
-    /// Owns `mesh`, whose world must be the one `catalog` was made with.
+    /// Owns `mesh`, whose world must be the one `catalog` was made with. `trust_domain` shows what the mesh configuration
+    /// says of it.
     #[must_use]
     pub fn new(
         mesh: Mesh,
         catalog: Arc<MeshCatalog>,
         events: Arc<Events>,
         objects: Arc<Objects>,
+        trust_domain: TrustDomain,
         counters: Counters,
     ) -> Self {
-        Self { mesh, catalog, events, objects, counters }
+        Self { mesh, catalog, events, objects, trust_domain, counters }
     }
 
     /// Tells people and counters of a change as it arrives.
@@ -146,6 +150,9 @@ impl Intake {
         }
         let begin = std::time::Instant::now();
         self.objects.note(&change.batch);
+        if let Some(settings) = &change.batch.settings {
+            self.trust_domain.set(&settings.mesh.trust_domain);
+        }
         let story = self.mesh.commit(change.batch);
         for panicked in &story.panics {
             tracing::error!(target: "model", "{} {}: {}", panicked.stage, panicked.key, panicked.message);

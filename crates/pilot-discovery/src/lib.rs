@@ -10,6 +10,7 @@ pub mod ca;
 pub mod catalog;
 pub mod debug;
 pub mod events;
+pub mod fetch;
 pub mod intake;
 pub mod objects;
 pub mod options;

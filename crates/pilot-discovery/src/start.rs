@@ -23,10 +23,11 @@ use xds::server::Server;
 
 use crate::admission::{Admission, Rules};
 use crate::ca::authenticate::{ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule};
-use crate::ca::{self, Authenticator, Ca, Chain};
+use crate::ca::{self, Authenticator, Ca, Chain, TrustDomain, keys};
 use crate::catalog::{self, MeshCatalog};
 use crate::debug::{self, Debug};
 use crate::events::Events;
+use crate::fetch::Fetcher;
 use crate::intake::{Counters, Debounce, Intake};
 use crate::objects::Objects;
 use crate::options::Options;
@@ -136,10 +137,11 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     .await?;
     let first = first?;
     let settings = sources.mesh().settings().clone();
-    let trust_domain = settings.mesh.trust_domain.clone();
+    let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
 
-    let authority = open_authority(&options, &trust_domain, &clock, &metrics)?;
-    let chain = Arc::new(chain_of(&options, &authority, &trust_domain)?);
+    let authority = open_authority(&options, &trust_domain.get(), &clock, &metrics)?;
+    let tokens = token_authenticator(&options, &trust_domain)?;
+    let chain = Arc::new(chain_of(&options, &authority, tokens.clone()));
     let admission =
         Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
 
@@ -147,8 +149,9 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let served = catalog::Options { virtual_hosts: options.virtual_hosts };
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
     let objects = Arc::new(Objects::default());
+    let counters = Counters::register(&metrics);
     let mut intake =
-        Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), Counters::register(&metrics));
+        Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters);
     intake.begin(first);
 
     let server =
@@ -185,6 +188,9 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     tokio::spawn(intake.run(arriving, debounce));
     tokio::spawn(sources.run(changes));
     tokio::spawn(authority.clone().keep(Duration::from_secs(60)));
+    if let Some(tokens) = tokens {
+        tasks.push(keep_keys(tokens, stopped.clone()));
+    }
     if let Some(listener) = listeners.secure {
         let service = authority.service(chain);
         tasks.push(ports::serve_tls(&server, service, authority.tls(), listener, stopped.clone()));
@@ -262,20 +268,33 @@ fn open_authority(
     Ca::open(state, names, clock.clone(), metrics)
 }
 
-fn chain_of(options: &Options, authority: &Ca, trust_domain: &str) -> Result<Chain, Failure> {
+/// Who believes the tokens of `JWT_RULE`'s issuer, if there is one.
+fn token_authenticator(
+    options: &Options,
+    trust_domain: &TrustDomain,
+) -> Result<Option<Arc<JwtAuthenticator>>, Failure> {
+    let rule = &options.switches.jwt_rule;
+    if rule.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(JwtAuthenticator::of_rule(&JwtRule::parse(rule)?, trust_domain)?)))
+}
+
+/// Fetches the issuer's keys, as long as the process serves.
+fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: ports::Stop) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = keys::keep(tokens, Fetcher::default(), keys::Pace::default()) => {}
+            () = ports::stopped(stopped) => {}
+        }
+    })
+}
+
+fn chain_of(options: &Options, authority: &Ca, tokens: Option<Arc<JwtAuthenticator>>) -> Chain {
     let mut chain: Vec<Arc<dyn Authenticator>> =
         vec![Arc::new(ClientCertificate::new(authority.live().clone()))];
+    chain.extend(tokens.map(|tokens| tokens as Arc<dyn Authenticator>));
     let switches = &options.switches;
-    if !switches.jwt_rule.is_empty() {
-        let rule = JwtRule::parse(&switches.jwt_rule)?;
-        let authenticator = JwtAuthenticator::of_rule(&rule, trust_domain)?;
-        if rule.jwks.as_deref().unwrap_or_default().is_empty() {
-            tracing::warn!(
-                "JWT_RULE gives no keys (jwks); keys are not fetched, so its tokens are not accepted"
-            );
-        }
-        chain.push(Arc::new(authenticator));
-    }
     if !switches.trusted_gateway_cidr.is_empty() {
         let (forwarded, wrong) = ForwardedCertificate::new(&switches.trusted_gateway_cidr);
         for network in wrong {
@@ -283,7 +302,7 @@ fn chain_of(options: &Options, authority: &Ca, trust_domain: &str) -> Result<Cha
         }
         chain.push(Arc::new(forwarded));
     }
-    Ok(Chain::new(chain))
+    Chain::new(chain)
 }
 
 fn rules_of(options: &Options, root_namespace: &str) -> Rules {

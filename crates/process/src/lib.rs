@@ -13,4 +13,5 @@ pub mod log;
 pub mod memory;
 pub mod metrics;
 pub mod retry;
+pub mod roots;
 pub mod signals;

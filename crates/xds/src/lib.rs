@@ -13,5 +13,5 @@ mod type_url;
 
 pub use catalog::{Catalog, Intercept, Observation, Peer, Refusal, Token, UnixCredentials};
 pub use edition::{Difference, Edition, Resource, Section, Sections, parent_of, wire_version};
-pub use request::{Rejection, Request, Resources, Response, Variant, Wish};
+pub use request::{Rejection, Request, Resources, Response, VIRTUAL_HOSTS_HEADER, Variant, Wish};
 pub use type_url::TypeUrl;

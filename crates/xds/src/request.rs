@@ -17,6 +17,11 @@ pub enum Variant {
     Sotw,
 }
 
+/// A header of this server's answers to delta streams: it knows virtual hosts as resources of their own. Upstream's control
+/// plane does not, and ends a stream that asks for them (pilot/pkg/xds/apigen.go), so an agent that may be led to one has
+/// to keep such requests back.
+pub const VIRTUAL_HOSTS_HEADER: &str = "x-meltemi-virtual-hosts";
+
 /// One request of either variant, without its node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {

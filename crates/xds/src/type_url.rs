@@ -133,6 +133,12 @@ impl TypeUrl {
         !matches!(self, Self::Extension)
     }
 
+    /// Whether an agent takes the type's one resource itself. Upstream's agents do not acknowledge a response without it
+    /// (pkg/istio-agent/xds_proxy.go: handleUpstreamResponse), so there is nothing to say while there is none.
+    pub(crate) fn ends_at_the_agent(&self) -> bool {
+        matches!(self, Self::NameTable | Self::ProxyConfig)
+    }
+
     /// Whether removals wait until everything that may still mention the resource has been sent.
     pub(crate) fn removed_last(&self) -> bool {
         matches!(self, Self::Cluster | Self::Endpoint | Self::Secret)

@@ -2,6 +2,7 @@
 
 use config::mesh::{MeshConfig, TlsConfig};
 use config::networking::{ClientTlsSettings, ClientTlsSettingsTlsMode as Mode, ProxyProtocol};
+use identity::spiffe;
 use mesh::services::Registry;
 use proto::envoy::config::cluster::v3::cluster::{DiscoveryType, TransportSocketMatch};
 use proto::envoy::config::core::v3::{
@@ -109,7 +110,7 @@ fn settings(tls: Option<&ClientTlsSettings>, context: &Context<'_>) -> Option<(C
         }
         let base = ClientTlsSettings {
             mode: Mode::IstioMutual,
-            subject_alt_names: context.accounts.to_vec(),
+            subject_alt_names: expected(context),
             sni: context.sni.to_owned(),
             ..own.clone().unwrap_or_default()
         };
@@ -135,11 +136,8 @@ fn settings(tls: Option<&ClientTlsSettings>, context: &Context<'_>) -> Option<(C
     if tls.mode != Mode::IstioMutual {
         return Some((tls.clone(), false));
     }
-    let names = if tls.subject_alt_names.is_empty() {
-        context.accounts.to_vec()
-    } else {
-        tls.subject_alt_names.clone()
-    };
+    let names =
+        if tls.subject_alt_names.is_empty() { expected(context) } else { tls.subject_alt_names.clone() };
     let sni = if tls.sni.is_empty() { context.sni.to_owned() } else { tls.sni.clone() };
     let settings = ClientTlsSettings {
         mode: Mode::IstioMutual,
@@ -149,6 +147,14 @@ fn settings(tls: Option<&ClientTlsSettings>, context: &Context<'_>) -> Option<(C
         ..ClientTlsSettings::default()
     };
     Some((settings, false))
+}
+
+/// The identities a service's workloads may prove: those of its accounts, under every alias of the trust domain as well,
+/// since a mesh that changes its trust domain has certificates of both (as pilot/pkg/model/push_context.go:
+/// addServiceAccounts).
+fn expected(context: &Context<'_>) -> Vec<String> {
+    let accounts = context.accounts.iter().map(String::as_str);
+    spiffe::expand(accounts, &context.mesh.trust_domain_aliases).into_iter().collect()
 }
 
 /// Client certificates that the proxy has by file (`TLS_CLIENT_*` metadata).
@@ -256,9 +262,9 @@ fn user_supplied(
     let mut common = base_context();
     automatic_names(draft, tls);
     let names = if context.registry == Some(Registry::External) && tls.subject_alt_names.is_empty() {
-        context.accounts
+        &expected(context)
     } else {
-        &tls.subject_alt_names[..]
+        &tls.subject_alt_names
     };
     let skip = tls.insecure_skip_verify.unwrap_or(false);
     if tls.credential_name.is_empty() {
@@ -360,3 +366,6 @@ pub(super) fn proxy_protocol(draft: &mut Draft, settings: Option<&ProxyProtocol>
         m.transport_socket = wrap(m.transport_socket.take());
     }
 }
+
+#[cfg(test)]
+mod tests;

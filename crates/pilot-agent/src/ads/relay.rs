@@ -14,8 +14,8 @@ use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
 use tonic::{Request, Status, Streaming};
-use xds::Variant;
 use xds::client::relay::{Handler, Responses, Service, open};
+use xds::{VIRTUAL_HOSTS_HEADER, Variant};
 
 use super::session::{Down, Up};
 use super::wire::{NAME_TABLE, PROXY_CONFIG};
@@ -160,6 +160,7 @@ impl Relay {
         let (to_control_plane, relayed) = mpsc::channel(1);
         // Answers of the agent itself never wait for the control plane to read; they are few and small.
         let (answer, answers) = mpsc::unbounded_channel();
+        let (learnt, virtual_hosts) = watch::channel(None);
         let up = Up {
             variant,
             envoy: requests,
@@ -167,6 +168,8 @@ impl Relay {
             to_control_plane,
             health: inner.health.subscribe(),
             local: inner.local.clone(),
+            virtual_hosts,
+            held_back: Vec::new(),
         };
         let relay = self.clone();
         let pumping = tokio::spawn(async move { up.pump(&relay.0.counters).await });
@@ -176,6 +179,8 @@ impl Relay {
             tracing::debug!(target: "xdsproxy", "failed to open a stream: {status}");
             pumping.abort();
         })?;
+        learnt.send_replace(Some(responses.metadata().contains_key(VIRTUAL_HOSTS_HEADER)));
+        let responses = responses.into_inner();
         tracing::info!(target: "xdsproxy", "connected to {variant:?} upstream XDS server: {address}");
         let (to_envoy, out) = mpsc::channel(1);
         let down = Down { variant, responses, answer, to_envoy, superseded, local: inner.local.clone() };

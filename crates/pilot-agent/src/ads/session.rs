@@ -14,7 +14,9 @@ use tonic::{Status, Streaming};
 use xds::Variant;
 
 use super::relay::{Health, LocalTypes, RelayCounters};
-use super::wire::{ENVOY_TYPE_PREFIX, HEALTH_INFO, LISTENER, WORKLOAD, request_type, response_type};
+use super::wire::{
+    ENVOY_TYPE_PREFIX, HEALTH_INFO, LISTENER, VIRTUAL_HOST, WORKLOAD, request_type, response_type,
+};
 
 const INTERNAL: i32 = 13;
 
@@ -64,6 +66,10 @@ pub(super) struct Up {
     pub(super) to_control_plane: mpsc::Sender<Bytes>,
     pub(super) health: watch::Receiver<Option<Health>>,
     pub(super) local: LocalTypes,
+    /// Whether the control plane has virtual hosts as resources; known once it has answered.
+    pub(super) virtual_hosts: watch::Receiver<Option<bool>>,
+    /// Requests for them that came before that.
+    pub(super) held_back: Vec<Bytes>,
 }
 
 impl Up {
@@ -82,14 +88,31 @@ impl Up {
                     None => return,
                 },
                 Some(answer) = self.answers.recv() => answer,
+                Ok(()) = self.virtual_hosts.changed(), if !self.held_back.is_empty() => {
+                    if self.release().await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
                 Ok(()) = self.health.changed(), if listeners_asked => {
                     let report = self.health.borrow_and_update().as_ref().map(|health| health_report(self.variant, health));
                     let Some(report) = report else { continue };
                     report
                 }
             };
-            let first_for_listeners =
-                !listeners_asked && request_type(self.variant, &message) == Some(LISTENER);
+            let of = request_type(self.variant, &message);
+            if of == Some(VIRTUAL_HOST) {
+                let known = *self.virtual_hosts.borrow();
+                match known {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => {
+                        self.held_back.push(message);
+                        continue;
+                    }
+                }
+            }
+            let first_for_listeners = !listeners_asked && of == Some(LISTENER);
             count(&counters.requests);
             if self.to_control_plane.send(message).await.is_err() {
                 return;
@@ -101,6 +124,20 @@ impl Up {
                 }
             }
         }
+    }
+
+    /// Sends what was held back, if the control plane knows what it is about. An Envoy that had virtual hosts of another
+    /// control plane asks for them until it has routes of this one, which bring their own.
+    async fn release(&mut self) -> Result<(), mpsc::error::SendError<Bytes>> {
+        let held_back = std::mem::take(&mut self.held_back);
+        if *self.virtual_hosts.borrow_and_update() != Some(true) {
+            tracing::debug!(target: "xdsproxy", "the control plane has no virtual hosts of their own, not asked for them");
+            return Ok(());
+        }
+        for message in held_back {
+            self.to_control_plane.send(message).await?;
+        }
+        Ok(())
     }
 
     async fn own_subscriptions(&mut self) -> Result<(), mpsc::error::SendError<Bytes>> {

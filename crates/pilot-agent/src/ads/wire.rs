@@ -7,6 +7,8 @@ use xds::Variant;
 pub(super) const ENVOY_TYPE_PREFIX: &str = "type.googleapis.com/envoy.";
 /// Listeners.
 pub const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
+/// Virtual hosts as resources of their own, which not every control plane has.
+pub(super) const VIRTUAL_HOST: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
 /// The table of the DNS proxy.
 pub const NAME_TABLE: &str = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 /// Dynamic ProxyConfig, of which the agent takes the roots.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::dns::Resolver;
-use crate::envoy::Admin;
+use crate::envoy::{Admin, Readiness};
 
 /// Checks Envoy and the DNS proxy. What was reached once is not asked again: Envoy does not go back behind it, and
 /// probes reach the agent through Envoy anyway.
@@ -59,20 +59,8 @@ impl ReadyProbe {
         let found =
             envoy.readiness().await.map_err(|error| format!("failed to get readiness stats: {error}"))?;
         if !self.configured.load(Ordering::Relaxed) {
-            let ((cds, cds_refused), (lds, lds_refused)) = (found.cds, found.lds);
-            let told = format!(
-                "cds updates: {cds} successful, {cds_refused} rejected; lds updates: {lds} successful, {lds_refused} rejected"
-            );
-            match (cds > 0, lds > 0) {
-                (true, true) => self.configured.store(true, Ordering::Relaxed),
-                (false, false) => {
-                    return Err(format!("config not received from XDS server (is Istiod running?): {told}"));
-                }
-                _ if cds_refused > 0 || lds_refused > 0 => {
-                    return Err(format!("config received from XDS server, but was rejected: {told}"));
-                }
-                _ => return Err(format!("config not fully received from XDS server: {told}")),
-            }
+            configured(&found)?;
+            self.configured.store(true, Ordering::Relaxed);
         }
         match (found.state, found.workers_started) {
             (Some(0), Some(true)) => {
@@ -94,3 +82,22 @@ impl ReadyProbe {
         }
     }
 }
+
+/// Whether Envoy has taken clusters and listeners. As pilot/cmd/pilot-agent/status/ready/probe.go: checkConfigStatus,
+/// except that an Envoy that refused both is not said to have received nothing.
+fn configured(found: &Readiness) -> Result<(), String> {
+    let ((cds, cds_refused), (lds, lds_refused)) = (found.cds, found.lds);
+    let refused = cds_refused > 0 || lds_refused > 0;
+    let what = match (cds > 0, lds > 0) {
+        (true, true) => return Ok(()),
+        _ if refused => "config received from XDS server, but was rejected",
+        (false, false) => "config not received from XDS server (is Istiod running?)",
+        _ => "config not fully received from XDS server",
+    };
+    Err(format!(
+        "{what}: cds updates: {cds} successful, {cds_refused} rejected; lds updates: {lds} successful, {lds_refused} rejected"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,10 @@ impl SdsService {
                     out.push((name.clone(), version, any));
                 }
                 Ok(_) => {}
+                // it comes by itself; whoever asks the CA tells of its refusals
+                Err(SecretError::NotYet) => {
+                    tracing::debug!(target: "sds", "secret {name}: {}", SecretError::NotYet);
+                }
                 Err(error) => tracing::warn!(target: "sds", "secret {name} is not available: {error}"),
             }
         }

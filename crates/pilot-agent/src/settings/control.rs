@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::control_plane::{ControlPlane, Roots, Tls, system_roots};
+use crate::control_plane::{ControlPlane, Roots, Tls};
 use crate::environment::Environment;
 use crate::proxy_config::ProxyConfig;
 use crate::sds::{FilePaths, IssueOptions, KeyKind};
@@ -157,7 +157,7 @@ fn file_paths(dir: &Path, output: Option<PathBuf>) -> FilePaths {
         key: dir.join("key.pem"),
         roots: dir.join("root-cert.pem"),
         output,
-        system_roots: system_roots(),
+        system_roots: process::roots::system(),
     }
 }
 

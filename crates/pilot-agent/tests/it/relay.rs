@@ -26,6 +26,8 @@ use xds::client::relay::open;
 
 use crate::control_plane::{ControlPlane, PATIENCE};
 
+const ROUTE: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+const VIRTUAL_HOST: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
 const CLUSTER: &str = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
 
 struct Envoy {
@@ -41,7 +43,7 @@ impl Envoy {
         requests.send(first).await.unwrap();
         let headers = http::HeaderMap::new();
         let responses = open(channel, variant, ReceiverStream::new(sent), headers).await.unwrap();
-        Self { requests, responses }
+        Self { requests, responses: responses.into_inner() }
     }
 
     async fn next(&mut self) -> Option<Result<Bytes, tonic::Status>> {
@@ -118,6 +120,20 @@ async fn bytes_pass_unchanged_in_both_directions_and_both_variants() {
         seen.respond(response.clone()).await;
         assert!(envoy.next().await.unwrap().unwrap() == response, "the response was changed");
     }
+}
+
+/// Istio's control plane ends a stream that asks for virtual hosts, and Envoy asks for those it has on every new stream.
+#[tokio::test]
+async fn an_envoy_with_virtual_hosts_of_their_own_can_go_back_to_a_control_plane_without_them() {
+    let setup = Setup::new(LocalTypes::default());
+    let envoy = setup.envoy(Variant::Delta, delta(CLUSTER)).await;
+    let mut seen = setup.control_plane.stream().await;
+    assert_eq!(seen.request().await.unwrap(), delta(CLUSTER));
+    for of in [VIRTUAL_HOST, ROUTE, VIRTUAL_HOST, LISTENER] {
+        envoy.requests.send(delta(of)).await.unwrap();
+    }
+    assert_eq!(seen.request().await.unwrap(), delta(ROUTE));
+    assert_eq!(seen.request().await.unwrap(), delta(LISTENER));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ mod tests;
 
 pub use client_certificate::ClientCertificate;
 pub use forwarded::ForwardedCertificate;
-pub use jwt::{JwtAuthenticator, JwtRule, RuleError};
+pub use jwt::{JwtAuthenticator, JwtRule, KeySource, RuleError};
 
 /// What a peer brings to prove who it is.
 #[derive(Debug, Clone, Default)]

@@ -62,7 +62,7 @@ const SOTW: &str = "/envoy.service.discovery.v3.AggregatedDiscoveryService/Strea
 pub const MAX_RESPONSE: usize = 256 << 20;
 
 /// Opens a discovery stream over a channel. Some servers answer nothing, not even headers, before they have a
-/// request; so the call may wait until `requests` has given one.
+/// request; so the call may wait until `requests` has given one. The answer's metadata are the server's headers.
 ///
 /// # Errors
 /// The status that the call failed with.
@@ -71,13 +71,13 @@ pub async fn open(
     variant: Variant,
     requests: impl Stream<Item = Bytes> + Send + 'static,
     headers: http::HeaderMap,
-) -> Result<Streaming<Bytes>, Status> {
+) -> Result<Response<Streaming<Bytes>>, Status> {
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE);
     grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
     let mut request = Request::new(requests);
     *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers);
     let path = PathAndQuery::from_static(if variant == Variant::Delta { DELTA } else { SOTW });
-    Ok(grpc.streaming(request, path, RawCodec).await?.into_inner())
+    grpc.streaming(request, path, RawCodec).await
 }
 
 /// The responses of a relayed stream.

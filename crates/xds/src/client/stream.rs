@@ -43,7 +43,10 @@ impl Stream {
     pub fn new(channel: Channel, variant: Variant, node: Node, headers: http::HeaderMap) -> Self {
         let (requests, receiver) = mpsc::unbounded_channel();
         let receiver = UnboundedReceiverStream::new(receiver);
-        let opening = Box::pin(relay::open(channel, variant, receiver, headers));
+        let opening = Box::pin(async move {
+            let opened = relay::open(channel, variant, receiver, headers).await?;
+            Ok(opened.into_inner())
+        });
         Self { variant, node: Some(node), requests, state: State::Opening(opening) }
     }
 

@@ -31,7 +31,7 @@ use super::session::Session;
 use super::stream;
 use super::subscription::Interner;
 use crate::catalog::{Catalog, Peer, Token};
-use crate::request::Variant;
+use crate::request::{VIRTUAL_HOSTS_HEADER, Variant};
 
 #[cfg(test)]
 mod tests;
@@ -238,6 +238,10 @@ impl<C: Catalog> Server<C> {
         let mut response = http::Response::new(tonic::body::Body::new(ResponseBody::new(rx)));
         let grpc = http::HeaderValue::from_static("application/grpc");
         response.headers_mut().insert(CONTENT_TYPE, grpc);
+        if variant == Variant::Delta {
+            let known = http::HeaderValue::from_static("true");
+            response.headers_mut().insert(VIRTUAL_HOSTS_HEADER, known);
+        }
         response
     }
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::sync::Notify;
 
 use super::{Authenticator, Caller, Peer, Source};
+use crate::ca::TrustDomain;
 
 /// `JWT_RULE`: the JSON form of `istio.security.v1beta1.JWTRule`, as far as it concerns authentication to the control plane.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -57,24 +58,43 @@ impl JwtRule {
 pub struct JwtAuthenticator {
     name: &'static str,
     verifier: Verifier,
-    trust_domain: String,
+    trust_domain: TrustDomain,
     keys: ArcSwapOption<KeySet>,
-    jwks_uri: Option<String>,
+    source: Option<KeySource>,
     keys_wanted: Notify,
+}
+
+/// Where the keys of an issuer are to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A JWKS document.
+    Jwks(String),
+    /// The issuer's OpenID configuration, which names the JWKS document.
+    Discovery {
+        /// The issuer, as tokens name it.
+        issuer: String,
+    },
 }
 
 impl JwtAuthenticator {
     /// Believes the issuer of a rule. As security/pkg/server/ca/authenticate/oidc.go: NewJwtAuthenticator; without keys
     /// in the rule it believes nobody until [`JwtAuthenticator::set_keys`].
-    pub fn of_rule(rule: &JwtRule, trust_domain: &str) -> Result<Self, RuleError> {
+    pub fn of_rule(rule: &JwtRule, trust_domain: &TrustDomain) -> Result<Self, RuleError> {
         let keys = rule.jwks.as_deref().filter(|j| !j.is_empty()).map(KeySet::from_jwks).transpose()?;
         let verifier = Verifier { issuer: rule.issuer.clone(), audiences: rule.audiences.clone() };
-        let jwks_uri = if keys.is_some() { None } else { rule.jwks_uri.clone() };
-        Ok(Self::with("IDTokenAuthenticator", verifier, trust_domain, keys, jwks_uri))
+        let source = keys.is_none().then(|| match rule.jwks_uri.clone().filter(|uri| !uri.is_empty()) {
+            Some(uri) => KeySource::Jwks(uri),
+            None => KeySource::Discovery { issuer: rule.issuer.clone() },
+        });
+        Ok(Self::with("IDTokenAuthenticator", verifier, trust_domain, keys, source))
     }
 
     /// Believes the issuer of this process, for `audiences` (`TOKEN_AUDIENCES`, by default `istio-ca`).
-    pub fn of_issuer(issuer: &Issuer, audiences: Vec<String>, trust_domain: &str) -> Result<Self, KeyError> {
+    pub fn of_issuer(
+        issuer: &Issuer,
+        audiences: Vec<String>,
+        trust_domain: &TrustDomain,
+    ) -> Result<Self, KeyError> {
         let verifier = Verifier { issuer: issuer.name().to_string(), audiences };
         Ok(Self::with("LocalTokenAuthenticator", verifier, trust_domain, Some(issuer.key_set()?), None))
     }
@@ -82,20 +102,25 @@ impl JwtAuthenticator {
     fn with(
         name: &'static str,
         verifier: Verifier,
-        trust_domain: &str,
+        trust_domain: &TrustDomain,
         keys: Option<KeySet>,
-        jwks_uri: Option<String>,
+        source: Option<KeySource>,
     ) -> Self {
         let keys = ArcSwapOption::from_pointee(keys);
-        let trust_domain = trust_domain.to_string();
-        Self { name, verifier, trust_domain, keys, jwks_uri, keys_wanted: Notify::new() }
+        let trust_domain = trust_domain.clone();
+        Self { name, verifier, trust_domain, keys, source, keys_wanted: Notify::new() }
     }
 
-    /// Where its keys are to be fetched from, if they have to be. Without a URI in the rule this is the issuer's OpenID
-    /// discovery, which the fetcher has to follow.
+    /// Where its keys are to be fetched from; `None` if the rule has them.
     #[must_use]
-    pub fn jwks_uri(&self) -> Option<&str> {
-        self.jwks_uri.as_deref()
+    pub fn key_source(&self) -> Option<&KeySource> {
+        self.source.as_ref()
+    }
+
+    /// Whether it knows any keys.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        self.keys.load().is_some()
     }
 
     /// The issuer it believes.
@@ -128,12 +153,13 @@ impl JwtAuthenticator {
             return Err("the issuer's keys are not known yet; try again".to_string());
         };
         let claims = self.verifier.verify(token, &keys, now).map_err(|e| {
-            if matches!(e, Error::UnknownKey(_)) {
+            // keys without ids may have been replaced, too
+            if matches!(e, Error::UnknownKey(_) | Error::Signature) {
                 self.keys_wanted.notify_one();
             }
             e.to_string()
         })?;
-        let id = claims.identity(&self.trust_domain).map_err(|e| e.to_string())?;
+        let id = claims.identity(&self.trust_domain.get()).map_err(|e| e.to_string())?;
         Ok(Caller { identities: BTreeSet::from([id]), source: Source::Token, pod: claims.pod })
     }
 }

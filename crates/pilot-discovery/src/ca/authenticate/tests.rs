@@ -9,7 +9,10 @@ use identity::csr::PublicKey;
 use identity::key::{Kind, PrivateKey};
 use identity::token::Issuer;
 
-use super::{Chain, ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, Peer, Source};
+use super::{
+    Chain, ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KeySource, Peer, Source,
+};
+use crate::ca::TrustDomain;
 use crate::ca::live::{Live, Others};
 use crate::ca::serving::ConnectionInfo;
 
@@ -70,7 +73,8 @@ async fn certificates_of_strangers_and_without_identity_prove_nothing() {
 async fn the_first_who_knows_the_peer_decides_and_failures_are_all_told() {
     let ca = authority();
     let ours = issuer("https://mesh");
-    let jwt = JwtAuthenticator::of_issuer(&ours, vec!["istio-ca".into()], "cluster.local").unwrap();
+    let jwt = JwtAuthenticator::of_issuer(&ours, vec!["istio-ca".into()], &TrustDomain::new("cluster.local"))
+        .unwrap();
     let chain = Chain::new(vec![Arc::new(ClientCertificate::new(Live::new(ca.clone()))), Arc::new(jwt)]);
     let token = ours.mint("shop", "web", "istio-ca", HOUR, now()).unwrap();
     let caller = chain.authenticate(&with_token(token.clone()), now()).await.unwrap();
@@ -89,8 +93,9 @@ async fn a_rules_issuer_is_believed_once_its_keys_are_there() {
     let theirs = issuer("https://idp");
     let rule = r#"{"issuer":"https://idp","jwks_uri":"https://idp/keys","audiences":["istio-ca"]}"#;
     let rule = JwtRule::parse(rule).unwrap();
-    let jwt = Arc::new(JwtAuthenticator::of_rule(&rule, "cluster.local").unwrap());
-    assert_eq!(jwt.jwks_uri(), Some("https://idp/keys"));
+    let trust_domain = TrustDomain::new("cluster.local");
+    let jwt = Arc::new(JwtAuthenticator::of_rule(&rule, &trust_domain).unwrap());
+    assert_eq!(jwt.key_source(), Some(&KeySource::Jwks("https://idp/keys".into())));
     let chain = Chain::new(vec![jwt.clone()]);
     let peer = with_token(theirs.mint("shop", "cart", "istio-ca", HOUR, now()).unwrap());
     assert!(chain.authenticate(&peer, now()).await.is_err());
@@ -102,6 +107,9 @@ async fn a_rules_issuer_is_believed_once_its_keys_are_there() {
     jwt.set_keys(&theirs.jwks()).unwrap();
     let caller = chain.authenticate(&peer, now()).await.unwrap();
     assert_eq!(caller.identities.first().unwrap().to_string(), "spiffe://cluster.local/ns/shop/sa/cart");
+    trust_domain.set("new.example");
+    let caller = chain.authenticate(&peer, now()).await.unwrap();
+    assert_eq!(caller.identities.first().unwrap().to_string(), "spiffe://new.example/ns/shop/sa/cart");
     let stranger = with_token(issuer("https://evil").mint("shop", "cart", "istio-ca", HOUR, now()).unwrap());
     let refused = chain.authenticate(&stranger, now()).await.unwrap_err().to_string();
     assert!(refused.contains("https://evil"), "{refused}");
@@ -112,12 +120,16 @@ fn rules_that_would_accept_nobody_or_anybody_are_refused() {
     for bad in ["", "{}", "[]", r#"{"issuer":""}"#, r#"{"issuer":"x"}"#, r#"{"issuer":"x","audiences":[]}"#] {
         assert!(JwtRule::parse(bad).is_err(), "{bad}");
     }
+    let td = TrustDomain::new("td");
     let rule = r#"{"issuer":"x","audiences":["a"],"jwks":"nonsense"}"#;
-    assert!(JwtAuthenticator::of_rule(&JwtRule::parse(rule).unwrap(), "td").is_err());
+    assert!(JwtAuthenticator::of_rule(&JwtRule::parse(rule).unwrap(), &td).is_err());
     let jwks =
         serde_json::json!({ "issuer": "x", "audiences": ["a"], "jwks": issuer("x").jwks(), "jwksUri": "u" });
     let rule = JwtRule::parse(&jwks.to_string()).unwrap();
-    assert_eq!(JwtAuthenticator::of_rule(&rule, "td").unwrap().jwks_uri(), None, "nothing to fetch");
+    assert_eq!(JwtAuthenticator::of_rule(&rule, &td).unwrap().key_source(), None, "nothing to fetch");
+    let rule = JwtRule::parse(r#"{"issuer":"https://x","audiences":["a"]}"#).unwrap();
+    let by_discovery = KeySource::Discovery { issuer: "https://x".into() };
+    assert_eq!(JwtAuthenticator::of_rule(&rule, &td).unwrap().key_source(), Some(&by_discovery));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::{Describe, Service};
 use crate::ca::authenticate::{Chain, ClientCertificate, JwtAuthenticator, Peer};
 use crate::ca::impersonation::{NodeAuthorizer, PodFacts, Pods};
 use crate::ca::live::Others;
-use crate::ca::{Ca, Options};
+use crate::ca::{Ca, Options, TrustDomain};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CART: &str = "spiffe://cluster.local/ns/shop/sa/cart";
@@ -44,7 +44,9 @@ fn mesh() -> Mesh {
     let names = vec![San::Dns("localhost".into())];
     let ca = Ca::open(options, names, Arc::new(clock.clone()), &metrics).unwrap();
     let issuer = ca.token_issuer("https://mesh").unwrap();
-    let jwt = JwtAuthenticator::of_issuer(&issuer, vec!["istio-ca".into()], "cluster.local").unwrap();
+    let jwt =
+        JwtAuthenticator::of_issuer(&issuer, vec!["istio-ca".into()], &TrustDomain::new("cluster.local"))
+            .unwrap();
     let certs = ClientCertificate::new(ca.live().clone());
     let service = ca.service(Arc::new(Chain::new(vec![Arc::new(certs), Arc::new(jwt)])));
     Mesh { ca, service, issuer, clock, metrics, _dir: dir }

@@ -23,7 +23,7 @@ use tonic::transport::{Channel, Endpoint, Server};
 use super::default_names;
 use crate::ca::authenticate::{Chain, ClientCertificate, JwtAuthenticator};
 use crate::ca::live::Others;
-use crate::ca::{Ca, Options};
+use crate::ca::{Ca, Options, TrustDomain};
 
 const CART: &str = "spiffe://cluster.local/ns/shop/sa/cart";
 
@@ -50,7 +50,9 @@ async fn running() -> Running {
     let names = default_names("istio-system", "", &[]);
     let ca = Ca::open(options, names, Arc::new(clock.clone()), &Metrics::new()).unwrap();
     let issuer = ca.token_issuer("https://mesh").unwrap();
-    let jwt = JwtAuthenticator::of_issuer(&issuer, vec!["istio-ca".into()], "cluster.local").unwrap();
+    let jwt =
+        JwtAuthenticator::of_issuer(&issuer, vec!["istio-ca".into()], &TrustDomain::new("cluster.local"))
+            .unwrap();
     let certs = ClientCertificate::new(ca.live().clone());
     let chain = Arc::new(Chain::new(vec![Arc::new(certs), Arc::new(jwt)]));
     let listener = process::listen::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();

@@ -149,7 +149,9 @@ impl Session {
             Variant::Sotw => Vec::new(),
         };
         let silent = if whole { batch.says_nothing() } else { resources.is_empty() && removed.is_empty() };
-        if silent && !batch.must {
+        let first = watch.status.nonce_sent.is_none();
+        let nothing_yet = first && resources.is_empty() && removed.is_empty();
+        if (silent && !batch.must) || (nothing_yet && type_url.ends_at_the_agent()) {
             return None;
         }
         if *type_url == TypeUrl::Cluster {

@@ -169,7 +169,7 @@ impl relay::Handler for PassOn {
             ready(request)
         });
         let responses = relay::open(channel, variant, requests, http::HeaderMap::new()).await?;
-        Ok(Box::pin(responses))
+        Ok(Box::pin(responses.into_inner()))
     }
 }
 

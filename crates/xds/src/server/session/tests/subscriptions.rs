@@ -11,6 +11,26 @@ fn the_first_wildcard_request_is_answered_even_with_nothing() {
 }
 
 #[test]
+fn an_agent_is_not_told_that_there_is_nothing_for_it() {
+    for mut s in [Script::delta(), Script::sotw()] {
+        let variant = s.session.variant();
+        let ask = |s: &mut Script, short: &str| match variant {
+            Variant::Delta => drop(s.ask(short, &[], &[])),
+            Variant::Sotw => drop(s.request(short, String::new(), None, Wish::Sotw { names: vec![] })),
+        };
+        ask(&mut s, "LDS");
+        ask(&mut s, "NDS");
+        ask(&mut s, "PCDS");
+        assert_eq!(
+            s.flow(),
+            ["LDS"],
+            "{variant:?}: Envoy waits for an answer, the agent would not acknowledge it"
+        );
+        assert_eq!(s.set("PCDS", &["roots"]).flow(), ["PCDS +roots"], "{variant:?}");
+    }
+}
+
+#[test]
 fn a_first_request_without_names_means_nothing_for_types_asked_for_by_name() {
     let mut s = Script::delta();
     s.set("EDS", &["a"]).set("RDS", &["80"]).set("ECDS", &["x"]).set("NDS", &["names"]);
@@ -213,5 +233,5 @@ fn route_configurations_travel_alone() {
 fn a_type_that_is_not_served_is_answered_as_empty() {
     let mut s = Script::delta();
     assert_eq!(s.ask("type.example/Unknown", &["a"], &[]).flow(), ["type.example/Unknown -a"]);
-    assert_eq!(s.ask("PCDS", &[], &[]).flow(), ["PCDS"]);
+    assert_eq!(s.ask("BDS", &[], &[]).flow(), ["BDS"]);
 }

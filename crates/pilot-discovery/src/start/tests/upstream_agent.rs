@@ -1,0 +1,194 @@
+//! What Istio's own agent asks of a control plane, request by request: a certificate with a token, then both variants of
+//! discovery over the same port. As security/pkg/nodeagent/caclient/providers/citadel/client.go and
+//! pkg/istio-agent/xds_proxy.go, xds_proxy_delta.go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::routing::get as answer;
+use identity::authority::San;
+use identity::csr;
+use identity::key::{Kind as KeyKind, PrivateKey};
+use identity::token::Issuer;
+use proto::envoy::config::core::v3::Node;
+use proto::google::protobuf::{Struct, Value, value::Kind};
+use proto::istio::v1::auth::IstioCertificateRequest;
+use proto::istio::v1::auth::istio_certificate_service_client::IstioCertificateServiceClient;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tonic::transport::Channel;
+use xds::client::wire::RawResponse;
+use xds::client::{Stream, dial};
+use xds::{Rejection, Request, TypeUrl, Variant, Wish};
+
+use super::*;
+
+/// The workload's own service, with an endpoint that lets its proxy have inbound listeners.
+const WORKLOAD: &str = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: web}, spec: {hosts: [web.example], \
+    addresses: [10.96.0.1], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, location: MESH_INTERNAL, \
+    endpoints: [{address: 10.1.0.5, serviceAccount: web, labels: {app: web}}]}}";
+
+fn text(text: &str) -> Value {
+    Value { kind: Some(Kind::StringValue(text.into())) }
+}
+
+/// The node of a sidecar, as its bootstrap has it.
+fn node() -> Node {
+    let labels = Struct { fields: [("app".to_owned(), text("web"))].into() };
+    let mut fields: BTreeMap<String, Value> = [
+        ("CLUSTER_ID", "Kubernetes"),
+        ("DNS_CAPTURE", "true"),
+        ("INSTANCE_IPS", "10.1.0.5"),
+        ("INTERCEPTION_MODE", "REDIRECT"),
+        ("ISTIO_VERSION", "unknown"),
+        ("MESH_ID", "cluster.local"),
+        ("NAME", "web-1"),
+        ("NAMESPACE", "default"),
+        ("SERVICE_ACCOUNT", "web"),
+        ("WORKLOAD_NAME", "web"),
+    ]
+    .map(|(key, value)| (key.to_owned(), text(value)))
+    .into();
+    fields.insert("LABELS".to_owned(), Value { kind: Some(Kind::StructValue(labels)) });
+    fields.insert("ENVOY_STATUS_PORT".to_owned(), Value { kind: Some(Kind::NumberValue(15021.0)) });
+    Node {
+        id: "sidecar~10.1.0.5~web-1.default~default.svc.cluster.local".into(),
+        cluster: "web.default".into(),
+        metadata: Some(Struct { fields }),
+        ..Node::default()
+    }
+}
+
+/// A control plane whose token issuer is a server on loopback.
+async fn control_plane(folder: &Path, issuer: &Issuer) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let keys = format!("http://{}/keys", listener.local_addr().unwrap());
+    let jwks = issuer.jwks();
+    let router = Router::new().route("/keys", answer(async move || jwks));
+    tokio::spawn(axum::serve(listener, router).into_future());
+    let rule = serde_json::json!({ "issuer": issuer.name(), "audiences": ["istio-ca"], "jwksUri": keys });
+    fs::write(folder.join("web.yaml"), WORKLOAD).unwrap();
+    let line = format!(
+        "--configDir={} --grpcAddr= --secureGRPCAddr=127.0.0.1:0 --httpAddr= --monitoringAddr=127.0.0.1:0",
+        folder.display()
+    );
+    let args = Args::parse(line.split_whitespace().map(str::to_owned)).unwrap();
+    let own = folder.join(".ca").display().to_string();
+    let vars = [
+        ("MELTEMI_CA_DIR", own.as_str()),
+        ("JWT_RULE", &rule.to_string()),
+        ("POD_NAMESPACE", "istio-system"),
+    ];
+    let (options, problems) = Options::read(&args, &Vars::from_iter(vars)).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    start(options).await.unwrap()
+}
+
+/// A connection that verifies the control plane as agents do that reach it by address (`ISTIOD_SAN`).
+async fn connect(folder: &Path, running: &Running) -> Channel {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(folder.join(".ca/root-cert.pem")).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let address = running.addresses[1].unwrap().to_string();
+    let name = Some("istiod.istio-system.svc".to_owned());
+    dial::tls(vec![address], Arc::new(config), name)(0).await.unwrap()
+}
+
+fn headers(token: &str) -> http::HeaderMap {
+    let bearer = format!("Bearer {token}").parse().unwrap();
+    [("authorization", bearer), ("clusterid", "Kubernetes".parse().unwrap())]
+        .map(|(name, value)| (http::HeaderName::from_static(name), value))
+        .into_iter()
+        .collect()
+}
+
+/// Asks until it is answered, as the agent's retries do: the issuer's keys may be under way.
+async fn certificate(channel: &Channel, token: &str) -> Vec<String> {
+    let key = PrivateKey::generate(KeyKind::Rsa(2048)).unwrap();
+    let csr = csr::make(&key, &[San::Uri("spiffe://cluster.local/ns/default/sa/web".into())]).unwrap();
+    let metadata = Struct { fields: [("CertSigner".to_owned(), text(""))].into() };
+    let request = IstioCertificateRequest { csr, validity_duration: 86400, metadata: Some(metadata) };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut asking = tonic::Request::new(request.clone());
+        *asking.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers(token));
+        match IstioCertificateServiceClient::new(channel.clone()).create_certificate(asking).await {
+            Ok(answer) => return answer.into_inner().cert_chain,
+            Err(status) => assert!(tokio::time::Instant::now() < deadline, "{status}"),
+        }
+    }
+}
+
+/// A first request of a type; agents' own ones carry neither node nor names.
+fn ask(variant: Variant, of: &TypeUrl, names: &[&str], error: Option<&str>) -> Request {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let wish = match variant {
+        Variant::Delta => Wish::Delta { subscribe: names, unsubscribe: vec![], claims: vec![] },
+        Variant::Sotw => Wish::Sotw { names },
+    };
+    let error = error.map(|message| Rejection { code: 13, message: message.to_owned() });
+    Request { type_url: of.clone(), nonce: String::new(), error, wish }
+}
+
+async fn next(stream: &mut Stream) -> RawResponse {
+    let next = tokio::time::timeout(Duration::from_secs(20), stream.next());
+    next.await.expect("no answer").unwrap().expect("the stream ended")
+}
+
+async fn exchange(channel: Channel, token: &str, variant: Variant) {
+    let mut stream = Stream::new(channel, variant, node(), headers(token));
+    for of in [TypeUrl::Cluster, TypeUrl::Endpoint] {
+        let names: &[&str] = if of == TypeUrl::Endpoint { &["outbound|80||web.example"] } else { &[] };
+        stream.send(ask(variant, &of, names, None));
+        let response = next(&mut stream).await;
+        assert_eq!(response.type_url, of, "{variant:?}");
+        assert!(!response.resources.is_empty(), "{variant:?} {of}");
+        stream.answer(&response, None, names);
+    }
+    // behind the first request for listeners the agent's own come at once, without waiting for answers
+    stream.send(ask(variant, &TypeUrl::Listener, &[], None));
+    for (of, error) in [
+        (TypeUrl::NameTable, None),
+        (TypeUrl::ProxyConfig, None),
+        (TypeUrl::HealthInformation, Some("connection refused")),
+        (TypeUrl::HealthInformation, None),
+    ] {
+        stream.send(ask(variant, &of, &[], error));
+    }
+    for of in [TypeUrl::Listener, TypeUrl::NameTable] {
+        let response = next(&mut stream).await;
+        assert_eq!(response.type_url, of, "{variant:?}");
+        stream.answer(&response, None, &[]);
+    }
+    // nothing came of the others, neither an answer nor the end of the stream
+    stream.send(ask(variant, &TypeUrl::Route, &["80"], None));
+    assert_eq!(next(&mut stream).await.type_url, TypeUrl::Route, "{variant:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn istios_agent_gets_a_certificate_and_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let issuer =
+        Issuer::new("https://issuer.example", &PrivateKey::generate(KeyKind::P256).unwrap()).unwrap();
+    let running = control_plane(folder.path(), &issuer).await;
+    let channel = connect(folder.path(), &running).await;
+    let hour = Duration::from_secs(3600);
+    let token = issuer.mint("default", "web", "istio-ca", hour, SystemTime::now()).unwrap();
+    let chain = certificate(&channel, &token).await;
+    assert_eq!(chain.len(), 2, "leaf and root: agents take fewer for an empty chain");
+    let leaf = identity::cert::parse_chain(&chain[0]).unwrap();
+    assert_eq!(leaf[0].uris(), ["spiffe://cluster.local/ns/default/sa/web"]);
+    for variant in [Variant::Delta, Variant::Sotw] {
+        exchange(channel.clone(), &token, variant).await;
+    }
+    running.stop(Duration::from_secs(10)).await;
+}
