@@ -69,7 +69,7 @@ impl Simulation {
         let user = User::new(&mut random);
         // Rebuilding every hit is dear: a part of the seeds does it.
         let plane = Plane::new(settings.clone(), &user.facts, seed.is_multiple_of(16));
-        let budget = PushBudget::new(1024 << random.below(6));
+        let budget = PushBudget::new(1024 << random.below(6), 0);
         let mut simulation = Self {
             seed,
             options,
