@@ -99,19 +99,20 @@ impl Plane {
             return (edition.clone(), fresh, key);
         }
         let revision = tables::Snapshot::revision(&*self.world).0;
-        let edition = Edition::new(revision, built.resources.iter().map(resource).collect());
+        let edition =
+            Edition::new(revision, built.resources.iter().map(|made| resource(class, of, made)).collect());
         editions.insert(key.clone(), (digest, edition.clone()));
         (edition, fresh, key)
     }
 }
 
 /// The same resource in the words of `xds`.
-pub(super) fn resource(built: &generate::Resource) -> Resource {
+pub(super) fn resource(class: &Class, of: TypeName, built: &generate::Resource) -> Resource {
     Resource {
         name: built.name.clone(),
         version: built.version,
         body: xds::Body::rope(built.body.clone()),
-        vhds: false,
+        vhds: of == TypeName::Route && generate::routes::travels_apart(class, &built.name),
     }
 }
 
@@ -143,6 +144,9 @@ impl Asked {
 impl Source for Seen<'_> {
     fn edition(&self, type_url: &TypeUrl) -> Option<Arc<Edition>> {
         let of = TypeName::from_url(type_url.as_str())?;
+        if of == TypeName::VirtualHost && !self.class.capabilities.virtual_hosts {
+            return None;
+        }
         let (edition, fresh, key) = self.plane.edition(self.class, of);
         let mut asked = self.asked.borrow_mut();
         asked.keys.insert(of, key);
