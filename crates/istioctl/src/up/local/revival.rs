@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Local;
+use crate::up::events::one_line;
 use crate::up::kept::Kept;
 use crate::up::observe::Observation;
 
@@ -88,7 +89,7 @@ impl Local {
                 let log = death.of.log.display();
                 let said = match death.of.last_words() {
                     words if words.is_empty() => format!("its output: {log}"),
-                    words => format!("last words: {words} ({log})"),
+                    words => format!("last words: {} ({log})", one_line(&words)),
                 };
                 let again = seconds(death.again_in);
                 revived.lines.push(format!(
