@@ -81,7 +81,7 @@ impl Agent {
     }
 
     fn envoy_pid(&mut self) -> Pid {
-        self.told.recv_timeout(PATIENCE).expect("the fake Envoy has started")
+        self.told.recv_timeout(PATIENCE).unwrap()
     }
 
     fn signal(&self, signal: Signal) {
@@ -90,13 +90,12 @@ impl Agent {
 
     /// Waits until nobody has the agent's output any more: it has ended, and its Envoy with it.
     fn end(&mut self) -> ExitStatus {
-        loop {
-            match self.told.recv_timeout(PATIENCE) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("the agent and its Envoy have not ended in time"),
-            }
-        }
+        let last = std::iter::from_fn(|| Some(self.told.recv_timeout(PATIENCE))).find_map(Result::err);
+        assert_eq!(
+            last,
+            Some(RecvTimeoutError::Disconnected),
+            "the agent and its Envoy have not ended in time"
+        );
         self.child.wait().unwrap()
     }
 }
