@@ -4,6 +4,7 @@ mod bodies;
 mod imports;
 mod purity;
 mod sources;
+mod switches;
 mod text;
 
 use std::io::{self, Write};
@@ -36,6 +37,7 @@ pub(crate) fn check() -> Result<Vec<String>> {
     problems.extend(sources::check(&workspace, &files));
     problems.extend(purity::check(&workspace, &files));
     problems.extend(bodies::check(&files));
+    problems.extend(switches::check(&files));
     let mut cards_broken = false;
     for package in &workspace.packages {
         if let Err(error) = map::card(&package.name, &package.card_file()) {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads the environment: the program hands the pairs in.
 
+mod absent;
 mod declare;
 mod list;
 

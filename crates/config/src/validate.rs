@@ -3,6 +3,9 @@
 //! Only rules whose breach would reach a proxy as configuration that it refuses; the rest of upstream's validation
 //! (pkg/config/validation) is advice.
 
+mod re2;
+mod regexes;
+
 use std::collections::BTreeSet;
 
 use crate::networking::{DestinationRule, Gateway, HttpRoute, ServiceEntry, VirtualService};
@@ -42,12 +45,15 @@ pub(crate) fn refusals(object: &Object) -> Vec<Problem> {
     let mut found = Refusals { object, out: Vec::new() };
     if let Some(spec) = object.get::<VirtualService>() {
         virtual_service(&mut found, spec);
+        regexes::virtual_service(&mut found, spec);
     } else if let Some(spec) = object.get::<DestinationRule>() {
         destination_rule(&mut found, spec);
     } else if let Some(spec) = object.get::<Gateway>() {
         gateway(&mut found, spec);
     } else if let Some(spec) = object.get::<ServiceEntry>() {
         found.needs(!spec.hosts.is_empty(), "spec.hosts", "a ServiceEntry needs at least one host");
+    } else if let Some(spec) = object.get::<crate::gateway_api::HttpRoute>() {
+        regexes::http_route(&mut found, spec);
     }
     found.out
 }

@@ -1,5 +1,6 @@
 //! Every command and flag of istioctl, as clap reads them.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -98,9 +99,12 @@ pub struct Up {
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     pub output: UpFormat,
-    /// First port tried for the gateway
+    /// First port tried for the gateway; 0: any free one
     #[arg(long, default_value_t = 18080, value_name = "PORT")]
     pub gateway_port: u16,
+    /// Where the gateway listens; 0.0.0.0 opens the mesh to every network of this machine
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub gateway_bind: Ipv4Addr,
     /// Give up if the mesh is not ready after this many seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub readiness_timeout: u64,

@@ -227,6 +227,7 @@ pub fn short(url: &str) -> &str {
         return name;
     }
     match url {
+        "type.googleapis.com/envoy.config.route.v3.VirtualHost" => "VHDS",
         "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret" => "SDS",
         "type.googleapis.com/istio.networking.nds.v1.NameTable" => "NDS",
         "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig" => "PCDS",

@@ -73,6 +73,11 @@ impl Options {
             "" | "2562047h47m16.854775807s" => None,
             _ => Some(duration("keepaliveMaxServerConnectionAge")?),
         };
+        // the environment speaks where the flag does not (as pkg/keepalive: `DefaultOption`)
+        let pings = |name: &str, fallback: config::Duration| match fallback.to_std() {
+            Some(fallback) if !args.is_given(name) => Ok(fallback),
+            _ => duration(name),
+        };
         let unless_off = |name: &str| vars.read::<bool>(name).ok().flatten().unwrap_or(true);
         let options = Self {
             folder: path("configDir"),
@@ -87,7 +92,10 @@ impl Options {
             grpc: args.value("grpcAddr").to_owned(),
             secure_grpc: args.value("secureGRPCAddr").to_owned(),
             shutdown: duration("shutdownDuration")?,
-            keepalive: (duration("keepaliveInterval")?, duration("keepaliveTimeout")?),
+            keepalive: (
+                pings("keepaliveInterval", switches.grpc_keepalive_interval)?,
+                pings("keepaliveTimeout", switches.grpc_keepalive_timeout)?,
+            ),
             max_age,
             pod: vars.get("POD_NAME").unwrap_or("istiod").to_owned(),
             own_ca: vars.get("MELTEMI_CA_DIR").unwrap_or("./var/istio-ca").into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use identity::key::Kind;
 use mesh::Mesh;
 use mesh::settings::Settings;
 use process::clock::{Clock, Real};
@@ -263,8 +264,18 @@ fn open_authority(
     metrics: &Metrics,
 ) -> Result<Ca, ca::Error> {
     let mut state = ca::Options::in_dir(&options.own_ca, trust_domain);
-    state.plugged = Some(options.switches.root_ca_dir.clone().into());
-    let names = ca::serving::default_names(&options.namespace, &options.switches.revision, &[]);
+    let switches = &options.switches;
+    state.plugged = Some(switches.root_ca_dir.clone().into());
+    state.multi_root = switches.istio_multiroot_mesh;
+    state.grace_percent = switches.citadel_self_signed_root_cert_grace_period_percentile;
+    state.root.key = Kind::Rsa(switches.citadel_self_signed_ca_rsa_key_size);
+    let lasts = |given: config::Duration, default| given.to_std().filter(|d| !d.is_zero()).unwrap_or(default);
+    state.root.ttl = lasts(switches.citadel_self_signed_ca_cert_ttl, state.root.ttl);
+    state.limits.default_ttl = lasts(switches.default_workload_cert_ttl, state.limits.default_ttl);
+    state.limits.max_ttl = lasts(switches.max_workload_cert_ttl, state.limits.max_ttl);
+    let more: Vec<String> =
+        switches.istiod_custom_host.split(',').map(|host| host.trim().to_owned()).collect();
+    let names = ca::serving::default_names(&options.namespace, &switches.revision, &more);
     Ca::open(state, names, clock.clone(), metrics)
 }
 
@@ -324,12 +335,16 @@ fn xds_options(options: &Options) -> xds::server::Options {
     let control_plane = serde_json::json!({
         "Component": "istiod", "ID": options.pod, "Info": { "version": VERSION },
     });
+    let switches = &options.switches;
     xds::server::Options {
         keepalive_interval: options.keepalive.0,
         keepalive_timeout: options.keepalive.1,
         max_age: options.max_age,
         send_timeout: options.send_timeout,
-        new_streams_per_second: options.switches.pilot_max_requests_per_second,
+        new_streams_per_second: switches.pilot_max_requests_per_second,
+        max_pushes: switches.pilot_push_throttle as usize,
+        max_streams: switches.istio_gprc_maxstreams,
+        max_request_bytes: switches.istio_gprc_maxrecvmsgsize as usize,
         control_plane: control_plane.to_string(),
         ..xds::server::Options::default()
     }

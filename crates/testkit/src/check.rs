@@ -6,7 +6,8 @@ use std::sync::Arc;
 use generate::{Class, Generator, Proxy, TypeName};
 use mesh::World;
 use prost::Message;
-use proto::envoy::config::core::v3::{Locality, Node};
+use proto::envoy::config::core::v3::{BuildVersion, Extension, Locality, Node, node::UserAgentVersionType};
+use proto::envoy::r#type::v3::SemanticVersion;
 use proto::google::protobuf::{Struct, Value, value::Kind};
 
 /// A node as Envoy announces it: `kind` is `sidecar` or `router`; labels and other metadata as text.
@@ -30,6 +31,15 @@ pub fn node(kind: &str, ip: &str, pod: &str, namespace: &str, labels: &[(&str, &
         locality: Some(Locality::default()),
         ..Node::default()
     }
+}
+
+/// Makes a node that of a stock Envoy of release 1.`minor`.
+pub fn stock(node: &mut Node, minor: u32) {
+    let version = SemanticVersion { major_number: 1, minor_number: minor, patch: 0 };
+    let build = BuildVersion { version: Some(version), ..BuildVersion::default() };
+    node.user_agent_version_type = Some(UserAgentVersionType::UserAgentBuildVersion(build));
+    node.extensions =
+        vec![Extension { name: "envoy.filters.http.router".to_owned(), ..Extension::default() }];
 }
 
 /// Everything a proxy has of each type, in the order in which it is sent.

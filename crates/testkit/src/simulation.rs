@@ -5,6 +5,7 @@
 
 mod events;
 mod faults;
+mod hosts;
 mod judge;
 mod link;
 mod plane;
@@ -38,6 +39,8 @@ pub struct Report {
     pub responses: usize,
     /// Resources in them.
     pub resources: usize,
+    /// Virtual hosts among them.
+    pub virtual_hosts: usize,
     /// Responses refused.
     pub refused: usize,
     /// Streams opened.
@@ -56,6 +59,7 @@ impl Report {
         self.edits += other.edits;
         self.responses += other.responses;
         self.resources += other.resources;
+        self.virtual_hosts += other.virtual_hosts;
         self.refused += other.refused;
         self.streams += other.streams;
         self.restarts += other.restarts;

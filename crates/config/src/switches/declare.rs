@@ -83,12 +83,10 @@ macro_rules! number_switches {
 }
 number_switches!(i64 => "integer", u32 => "integer", f64 => "number");
 
-/// Declares all switches: `NAME field: type = default, "doc";` and, in a part of their own, those that are out of
-/// effect unless ambient mode is on.
+/// Declares all switches: `NAME field: type = default, "doc";`.
 macro_rules! switches {
     (
         $( $name:ident $field:ident: $ty:ty = $default:expr, $doc:literal; )*
-        @ambient { $( $aname:ident $afield:ident: $aty:ty = $adefault:expr, $adoc:literal; )* }
     ) => {
         /// The value of every switch.
         #[derive(Debug, Clone, PartialEq)]
@@ -97,36 +95,29 @@ macro_rules! switches {
                 #[doc = concat!("`", stringify!($name), "`: ", $doc)]
                 pub $field: $ty,
             )*
-            $(
-                #[doc = concat!("`", stringify!($aname), "` (only in ambient mode): ", $adoc)]
-                pub $afield: $aty,
-            )*
+        }
+
+        impl Default for Switches {
+            /// Every value without any environment.
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
         }
 
         impl Switches {
-            /// Every value without any environment, ambient mode on or off.
-            fn with_ambient(ambient: bool) -> Self {
-                Self {
-                    $( $field: $default, )*
-                    $( $afield: if ambient { $adefault } else { <$aty>::default() }, )*
-                }
-            }
-
             /// Sets one switch by its name; gives the problem if the text is nothing it takes.
             fn set(&mut self, name: &str, text: &str) -> Result<(), Refusal> {
                 match name {
                     $( stringify!($name) => assign(&mut self.$field, text), )*
-                    $( stringify!($aname) => assign(&mut self.$afield, text), )*
                     _ => Err(Refusal::Unknown),
                 }
             }
 
             /// Every switch, for reference documentation, by name.
             pub fn list() -> Vec<Switch> {
-                let on = Self::with_ambient(true);
+                let on = Self::default();
                 let mut out = vec![
                     $( describe(stringify!($name), &on.$field, $doc), )*
-                    $( describe(stringify!($aname), &on.$afield, $adoc), )*
                 ];
                 out.sort_by_key(|switch| switch.name);
                 out
@@ -136,13 +127,9 @@ macro_rules! switches {
             pub fn shown(&self) -> std::collections::BTreeMap<&'static str, String> {
                 [
                     $( (stringify!($name), self.$field.show()), )*
-                    $( (stringify!($aname), self.$afield.show()), )*
                 ]
                 .into()
             }
-
-            /// The names of the switches that need ambient mode.
-            const AMBIENT: &'static [&'static str] = &[$( stringify!($aname), )*];
         }
     };
 }

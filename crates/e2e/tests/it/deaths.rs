@@ -1,14 +1,14 @@
-//! Sudden deaths: of the control plane, and of one Envoy. Traffic goes on.
+//! Sudden deaths: of the control plane, of one Envoy, of a program. Traffic goes on, and what died comes back.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use e2e::{Mesh, get};
+use e2e::get;
 use serde_json::Value;
 
 use crate::stage::{
-    alone, children, events, eventually, is_dead, parts, proxy, reviewer, signal, split, stat, syncz,
+    Bookinfo, children, events, eventually, is_dead, proxy, reviewer, signal, split, stat, syncz,
     write_reviews,
 };
 use crate::traffic::Traffic;
@@ -28,16 +28,6 @@ impl Halted {
 impl Drop for Halted {
     fn drop(&mut self) {
         let _ = Command::new("kill").args(["-CONT", &self.0.to_string()]).status();
-    }
-}
-
-/// A process of ours that ends with this.
-struct Ours(Child);
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -69,15 +59,11 @@ fn received(proxy: &Value) -> BTreeMap<String, u64> {
 
 #[test]
 fn the_control_plane_may_die_and_come_back_and_nothing_is_sent_twice() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let document = mesh.up(&["--traffic", "0"]);
-    let gateway = document["gateway"].as_str().unwrap();
+    let bookinfo = Bookinfo::quiet(&[]);
+    let document = &bookinfo.document;
+    let gateway = bookinfo.gateway();
     let plane = document["control_plane"]["pid"].as_u64().unwrap();
-    let command = parts(&format!("/proc/{plane}/cmdline"));
-    let variables = parts(&format!("/proc/{plane}/environ"));
-    // it would end the mesh, which is its right; here somebody else brings the control plane back
+    // whoever brings it back stands still for a while, so that there is a while without it
     let halted = Halted::new(document["pid"].as_u64().unwrap());
 
     let traffic = Traffic::start(gateway);
@@ -87,66 +73,53 @@ fn the_control_plane_may_die_and_come_back_and_nothing_is_sent_twice() {
     signal("-KILL", plane);
     eventually("it is dead", SOON, || is_dead(plane));
     traffic.await_answers(80);
-    assert!(syncz(&document).is_empty(), "nobody is there");
+    assert!(syncz(document).is_empty(), "nobody is there");
 
-    let again = Command::new(&command[0])
-        .args(&command[1..])
-        .env_clear()
-        .envs(variables.iter().filter_map(|variable| variable.split_once('=')))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let again = Ours(again);
-    eventually("all proxies are back", SOON, || syncz(&document).len() == 7);
+    drop(halted);
+    bookinfo.await_line("istiod-local ended (signal: 9 (SIGKILL))");
+    eventually("all proxies are back", SOON, || syncz(document).len() == 7);
     let everything = |proxy: &Value| {
         let resources = proxy["resources"].as_object();
         resources.is_some_and(|all| all.len() >= 4 && all.values().all(|one| one["sent"] == one["acked"]))
     };
     eventually("they have what they need", SOON, || {
-        let all = syncz(&document);
+        let all = syncz(document);
         all.len() == 7 && all.iter().all(everything)
     });
+    bookinfo.await_line("istiod-local is back after ");
+    assert_ne!(bookinfo.now()["control_plane"]["pid"], plane, "others find the new one");
     traffic.await_answers(40);
-    for event in events(&document, 0).iter().filter(|event| event["kind"] == "push") {
+    for event in events(document, 0).iter().filter(|event| event["kind"] == "push") {
         assert_eq!(event["message"], "0 resources, 0 removed", "sent although it has not changed: {event}");
     }
     let after: Vec<_> = document["proxies"].as_array().unwrap().iter().map(received).collect();
     assert_eq!(before, after, "no Envoy has noticed");
 
-    write_reviews(&document, &split(&[("v3", 100)]));
+    write_reviews(document, &split(&[("v3", 100)]));
     eventually("the one that came back takes edits", SOON, || {
         (0..15).all(|_| reviewer(gateway).is_ok_and(|name| name == "reviews-v3"))
     });
+    bookinfo.await_line(" VirtualService/default/reviews (");
     let failed = traffic.stop();
     assert!(failed.is_empty(), "{} requests failed: {:?}", failed.len(), failed.first());
-    drop(again);
-    drop(halted);
 }
 
 #[test]
-fn a_dead_envoy_takes_its_agent_along_is_reported_and_the_others_serve_on() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let document = mesh.up(&["--traffic", "0"]);
-    let gateway = document["gateway"].as_str().unwrap();
-    let victim = proxy(&document, "reviews-v2");
+fn a_dead_envoy_takes_its_agent_along_the_others_serve_on_and_it_comes_back() {
+    let bookinfo = Bookinfo::quiet(&[]);
+    let document = &bookinfo.document;
+    let gateway = bookinfo.gateway();
+    let victim = proxy(document, "reviews-v2");
     let agent = victim["pid"].as_u64().unwrap();
     let envoys = children(agent);
     assert_eq!(envoys.len(), 1, "an agent has one Envoy");
     assert_eq!(stat(victim, "server.live"), Some(1));
 
+    let halted = Halted::new(document["pid"].as_u64().unwrap());
     signal("-KILL", envoys[0]);
     eventually("the agent has ended", SOON, || is_dead(agent));
-    let log = std::path::Path::new(document["logs"].as_str().unwrap()).join("up.log");
-    eventually("the user is told", SOON, || {
-        std::fs::read_to_string(&log)
-            .is_ok_and(|log| log.contains("proxy-reviews-v2.default ended (exit status: 137)"))
-    });
     eventually("the control plane knows", SOON, || {
-        let all = syncz(&document);
+        let all = syncz(document);
         all.len() == 6 && all.iter().all(|proxy| proxy["proxy"] != "reviews-v2.default")
     });
 
@@ -157,8 +130,43 @@ fn a_dead_envoy_takes_its_agent_along_is_reported_and_the_others_serve_on() {
     }
     let names: Vec<&str> = answered.keys().map(String::as_str).collect();
     assert_eq!(names, ["reviews-v1", "reviews-v3"], "{answered:?}");
-    write_reviews(&document, &split(&[("v1", 100)]));
+    write_reviews(document, &split(&[("v1", 100)]));
     eventually("edits reach the others", SOON, || {
         (0..15).all(|_| reviewer(gateway).is_ok_and(|name| name == "reviews-v1"))
     });
+
+    drop(halted);
+    bookinfo.await_line("proxy-reviews-v2.default ended (exit status: 137)");
+    bookinfo.await_line("proxy-reviews-v2.default is back after ");
+    eventually("the control plane knows it again", SOON, || syncz(document).len() == 7);
+    assert_eq!(stat(victim, "server.live"), Some(1), "an Envoy is at the old place");
+    write_reviews(document, &split(&[("v2", 100)]));
+    eventually("it serves again", SOON, || {
+        (0..15).all(|_| reviewer(gateway).is_ok_and(|name| name == "reviews-v2"))
+    });
+}
+
+#[test]
+fn a_program_that_dies_is_started_again_and_down_ends_what_keeps_dying() {
+    let bookinfo = Bookinfo::quiet(&[]);
+    let program = proxy(&bookinfo.document, "details-v1")["app_pid"].as_u64().unwrap();
+    signal("-KILL", program);
+    bookinfo.await_line("app-details-v1.default ended (signal: 9 (SIGKILL))");
+    bookinfo.await_line("app-details-v1.default is back after ");
+    let details = format!("{}/api/v1/products/0", bookinfo.gateway());
+    eventually("it answers", SOON, || get(&details, &[]).is_ok_and(|answer| answer.status == 200));
+
+    // deaths that are still being mourned when the end comes
+    let now = bookinfo.now();
+    for workload in ["reviews-v1", "reviews-v2", "ratings-v1"] {
+        let proxy = proxy(&now, workload);
+        signal("-KILL", proxy["pid"].as_u64().unwrap());
+        signal("-KILL", proxy["app_pid"].as_u64().unwrap());
+    }
+    signal("-KILL", now["control_plane"]["pid"].as_u64().unwrap());
+    let down = bookinfo.mesh.istioctl(&["down"]).unwrap();
+    assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+    let left = bookinfo.processes();
+    assert!(left.is_empty(), "processes are left: {left:?}");
+    assert!(!bookinfo.mesh.state().join("meltemi").exists(), "no file is left");
 }

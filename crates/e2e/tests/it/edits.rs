@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::{Mesh, get};
+use e2e::get;
 use serde_json::Value;
 
-use crate::stage::{
-    alone, events, eventually, last_event, parts, processes, proxy, reviewer, split, syncz, write_reviews,
-};
+use crate::stage::{Bookinfo, events, eventually, last_event, proxy, reviewer, split, syncz, write_reviews};
 
 const SOON: Duration = Duration::from_secs(20);
 const ROUTES: &str = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
@@ -16,11 +14,8 @@ const HOSTS: &str = "type.googleapis.com/envoy.config.route.v3.VirtualHost";
 
 #[test]
 fn every_edge_is_mutual_tls_plain_text_is_refused_and_down_leaves_nothing() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let document = mesh.up(&[]);
-    let gateway = document["gateway"].as_str().unwrap();
+    let bookinfo = Bookinfo::up(&[]);
+    let (document, gateway) = (&bookinfo.document, bookinfo.gateway());
 
     let page = get(&format!("{gateway}/productpage"), &[]).unwrap();
     assert_eq!(page.status, 200, "{}", page.body);
@@ -33,20 +28,19 @@ fn every_edge_is_mutual_tls_plain_text_is_refused_and_down_leaves_nothing() {
         assert_eq!(edge["failed"], 0, "{edge}");
     }
     for workload in ["details-v1", "productpage-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3"] {
-        let address = proxy(&document, workload)["address"].as_str().unwrap();
+        let address = proxy(document, workload)["address"].as_str().unwrap();
         assert!(get(&format!("http://{address}:9080/health"), &[]).is_err(), "{workload} takes plain text");
+        bookinfo.await_line(&format!("{workload}.default refused 1 connection: "));
     }
 
-    let down = mesh.istioctl(&["down"]).unwrap();
+    let down = bookinfo.mesh.istioctl(&["down"]).unwrap();
     assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
-    // every process of the mesh has inherited its place
-    let mark = format!("XDG_STATE_HOME={}", directory.path().display());
-    let left: Vec<Vec<String>> = processes()
-        .filter(|pid| parts(&format!("/proc/{pid}/environ")).contains(&mark))
-        .map(|pid| parts(&format!("/proc/{pid}/cmdline")))
-        .collect();
+    let left = bookinfo.processes();
     assert!(left.is_empty(), "processes are left: {left:?}");
-    assert!(!mesh.state().join("meltemi").exists(), "an unedited mesh leaves no file, and no socket");
+    assert!(
+        !bookinfo.mesh.state().join("meltemi").exists(),
+        "an unedited mesh leaves no file, and no socket"
+    );
     for url in [gateway, document["debug"].as_str().unwrap()] {
         assert!(get(url, &[]).is_err(), "{url} still answers");
     }
@@ -71,18 +65,15 @@ fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 #[test]
 fn an_edit_is_told_from_file_to_acknowledgement_and_a_refused_one_leaves_the_last_good() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let document = mesh.up(&["--traffic", "0"]);
-    let gateway = document["gateway"].as_str().unwrap();
+    let bookinfo = Bookinfo::quiet(&[]);
+    let (document, gateway) = (&bookinfo.document, bookinfo.gateway());
 
-    let before = last_event(&document);
-    let file = write_reviews(&document, &split(&[("v3", 100)]));
+    let before = last_event(document);
+    let file = write_reviews(document, &split(&[("v3", 100)]));
     eventually("all answers are v3's", SOON, || all_from(gateway, "reviews-v3"));
     let mut told = Vec::new();
     eventually("the callers have acknowledged", SOON, || {
-        told = events(&document, before);
+        told = events(document, before);
         of_kind(&told, "ack").len() >= 6
     });
     let change = of_kind(&told, "change");
@@ -101,7 +92,7 @@ fn an_edit_is_told_from_file_to_acknowledgement_and_a_refused_one_leaves_the_las
     }
     assert!(of_kind(&told, "nack").is_empty(), "{told:#?}");
 
-    write_reviews(&document, &split(&[("v1", 50), ("v3", 50)]));
+    write_reviews(document, &split(&[("v1", 50), ("v3", 50)]));
     eventually("both halves answer", SOON, || {
         let found = tally(gateway, 60);
         // each is 30 on average; fewer than 10 would come once in ten million times
@@ -109,66 +100,59 @@ fn an_edit_is_told_from_file_to_acknowledgement_and_a_refused_one_leaves_the_las
         found.len() == 2 && is_half("reviews-v1") && is_half("reviews-v3")
     });
 
-    write_reviews(&document, &split(&[("v1", 100)]));
+    write_reviews(document, &split(&[("v1", 100)]));
     eventually("all answers are v1's", SOON, || all_from(gateway, "reviews-v1"));
-    let before = last_event(&document);
+    let before = last_event(document);
     let bad =
         split(&[("v3", 100)]).replace("  http:", "  hosts: 7\n  http:").replace("  hosts: [reviews]\n", "");
-    write_reviews(&document, &bad);
+    write_reviews(document, &bad);
     let mut refused = Vec::new();
     eventually("the document is refused", SOON, || {
-        refused = events(&document, before);
+        refused = events(document, before);
         !of_kind(&refused, "refused").is_empty()
     });
     let refusal = of_kind(&refused, "refused")[0];
     assert_eq!(refusal["file"], file.to_str().unwrap(), "{refusal}");
     assert_eq!(refusal["line"], 5, "{refusal}");
     assert!(refusal["message"].as_str().unwrap().contains("hosts"), "{refusal}");
-    let log = std::path::Path::new(document["logs"].as_str().unwrap()).join("up.log");
-    let place = format!("REFUSED {}:5", file.display());
-    eventually("the user is told file and line", SOON, || {
-        std::fs::read_to_string(&log).is_ok_and(|log| log.contains(&place))
-    });
+    bookinfo.await_line(&format!("REFUSED {}:5", file.display()));
     assert!(all_from(gateway, "reviews-v1"), "the last good keeps serving");
-    assert!(of_kind(&events(&document, before), "push").is_empty(), "a refused document sends nothing");
+    assert!(of_kind(&events(document, before), "push").is_empty(), "a refused document sends nothing");
 
-    write_reviews(&document, &split(&[("v2", 100)]));
+    write_reviews(document, &split(&[("v2", 100)]));
     eventually("the corrected one is in force", SOON, || all_from(gateway, "reviews-v2"));
 }
 
 #[test]
 fn what_envoy_refuses_is_recorded_in_its_words_and_harms_nothing_else() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let document = mesh.up(&["--traffic", "0"]);
-    let gateway = document["gateway"].as_str().unwrap();
-    write_reviews(&document, &split(&[("v3", 100)]));
+    let bookinfo = Bookinfo::quiet(&[]);
+    let (document, gateway) = (&bookinfo.document, bookinfo.gateway());
+    write_reviews(document, &split(&[("v3", 100)]));
     eventually("all answers are v3's", SOON, || all_from(gateway, "reviews-v3"));
 
-    // a regular expression is for Envoy to read
-    let before = last_event(&document);
+    // which commands a header's value may hold, only Envoy knows
+    let before = last_event(document);
     let broken = "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
                   metadata: {name: broken, namespace: default}\n\
-                  spec:\n  hosts: [details]\n  http:\n  - match: [{uri: {regex: '('}}]\n    \
+                  spec:\n  hosts: [details]\n  http:\n  - headers: {request: {set: {x: '%NO_SUCH_COMMAND%'}}}\n    \
                   route: [{destination: {host: details}}]\n";
-    let file = std::path::Path::new(document["folder"].as_str().unwrap()).join("broken.yaml");
+    let file = bookinfo.folder().join("broken.yaml");
     std::fs::write(&file, broken).unwrap();
     let mut told = Vec::new();
     eventually("Envoy has refused it", SOON, || {
-        told = events(&document, before);
+        told = events(document, before);
         of_kind(&told, "nack")
             .iter()
             .any(|nack| nack["proxy"].as_str().unwrap().contains("productpage-v1.default"))
     });
     let nack = of_kind(&told, "nack")[0];
-    assert!(nack["message"].as_str().unwrap().contains("missing )"), "Envoy's own words: {nack}");
+    assert!(nack["message"].as_str().unwrap().contains("NO_SUCH_COMMAND"), "Envoy's own words: {nack}");
     let of_type = nack["type"].as_str().unwrap();
     assert!(of_type == ROUTES || of_type == HOSTS, "{nack}");
     let of =
-        |name: &str| syncz(&document).into_iter().find(|proxy| proxy["proxy"] == name).unwrap_or_default();
+        |name: &str| syncz(document).into_iter().find(|proxy| proxy["proxy"] == name).unwrap_or_default();
     let refused = of("productpage-v1.default")["resources"][of_type].clone();
-    assert!(refused["lastError"].as_str().unwrap().contains("missing )"), "{refused}");
+    assert!(refused["lastError"].as_str().unwrap().contains("NO_SUCH_COMMAND"), "{refused}");
     assert_ne!(refused["sent"], refused["acked"], "{refused}");
     let other = of("istio-ingressgateway.istio-system")["resources"][ROUTES].clone();
     assert_eq!(other["sent"], other["acked"], "{other}");
@@ -179,6 +163,6 @@ fn what_envoy_refuses_is_recorded_in_its_words_and_harms_nothing_else() {
         let routes = of("productpage-v1.default")["resources"][of_type].clone();
         routes["sent"] == routes["acked"] && routes["acked"].is_string()
     });
-    write_reviews(&document, &split(&[("v1", 100)]));
+    write_reviews(document, &split(&[("v1", 100)]));
     eventually("edits reach it again", SOON, || all_from(gateway, "reviews-v1"));
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::{Mesh, get, programs};
+use e2e::{get, programs};
 use serde_json::Value;
 
-use crate::stage::{alone, eventually, is_dead, parts};
+use crate::stage::{Bookinfo, eventually, is_dead, parts, proxy};
 
 fn texts<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().into_iter().flatten().filter_map(|item| item[field].as_str()).collect()
@@ -25,11 +25,17 @@ fn colour(gateway: &str) -> Option<String> {
 
 #[test]
 fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let document = mesh.up(&[]);
-    let gateway = document["gateway"].as_str().unwrap();
+    let bookinfo = Bookinfo::up(&["--gateway-port", "0"]);
+    let (document, mesh, gateway) = (&bookinfo.document, &bookinfo.mesh, bookinfo.gateway());
+    let port = gateway.strip_prefix("http://127.0.0.1:").unwrap();
+    assert!(port.parse::<u16>().unwrap() >= 1024, "a free port was chosen and is printed");
+    let listeners = get(
+        &format!("http://{}/listeners", proxy(document, "istio-ingressgateway")["admin"].as_str().unwrap()),
+        &[],
+    );
+    let listeners = listeners.unwrap().body;
+    assert!(listeners.lines().any(|line| line.ends_with(&format!("::127.0.0.1:{port}"))), "{listeners}");
+    assert!(!listeners.contains("::0.0.0.0:"), "nobody else calls the mesh: {listeners}");
 
     let page = get(&format!("{gateway}/productpage"), &[]).unwrap();
     assert_eq!(page.status, 200, "{}", page.body);
@@ -54,11 +60,9 @@ fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
     let proxies = texts(&document["proxies"], "id");
     assert_eq!(proxies.len(), 7, "{proxies:?}");
     let status = stdout(&mesh.istioctl(&["ps", "-v", "1"]).unwrap());
-    for proxy in proxies {
-        let row = status
-            .lines()
-            .find(|line| line.starts_with(proxy))
-            .unwrap_or_else(|| panic!("{proxy}: {status}"));
+    for id in proxies {
+        let row =
+            status.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{id}: {status}"));
         assert!(row.matches("SYNCED").count() >= 4, "CDS, LDS, EDS, RDS: {row}");
         for state in ["STALE", "NOT SENT", "ERROR"] {
             assert!(!row.contains(state), "{row}");
@@ -73,15 +77,12 @@ fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
         );
     }
 
-    let plain =
-        document["proxies"].as_array().unwrap().iter().find(|p| p["workload"] == "details-v1").unwrap();
-    let address = plain["address"].as_str().unwrap();
+    let address = proxy(document, "details-v1")["address"].as_str().unwrap();
     assert!(get(&format!("http://{address}:9080/health"), &[]).is_err(), "plain text must be refused");
 
     let only_red = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews, namespace: default}\n\
                     spec:\n  hosts: [reviews]\n  http:\n  - route:\n    - destination: {host: reviews, subset: v3}\n";
-    std::fs::write(std::path::Path::new(document["folder"].as_str().unwrap()).join("reviews.yaml"), only_red)
-        .unwrap();
+    std::fs::write(bookinfo.folder().join("reviews.yaml"), only_red).unwrap();
     eventually("only red stars", Duration::from_secs(20), || {
         (0..12).all(|_| colour(gateway).as_deref() == Some("red"))
     });
@@ -99,10 +100,8 @@ fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
 
 #[test]
 fn a_process_joins_under_its_own_identity_and_leaves_when_it_ends() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let document = mesh.up(&["--traffic", "0"]);
+    let bookinfo = Bookinfo::quiet(&[]);
+    let mesh = &bookinfo.mesh;
     let own = programs().join("istioctl").display().to_string();
     let arguments = [
         "run",
@@ -122,9 +121,7 @@ fn a_process_joins_under_its_own_identity_and_leaves_when_it_ends() {
         get("http://127.0.0.1:3999/api/v1/products/0", &[])
             .is_ok_and(|answer| answer.body.contains("PublisherA"))
     });
-    let metrics =
-        document["proxies"].as_array().unwrap().iter().find(|p| p["workload"] == "details-v1").unwrap();
-    let metrics = metrics["metrics"].as_str().unwrap();
+    let metrics = proxy(&bookinfo.document, "details-v1")["metrics"].as_str().unwrap();
     eventually("details knows who called", Duration::from_secs(20), || {
         get(metrics, &[]).is_ok_and(|answer| {
             answer.body.lines().any(|line| {
@@ -143,15 +140,13 @@ fn a_process_joins_under_its_own_identity_and_leaves_when_it_ends() {
 
 #[test]
 fn a_mesh_whose_supervisor_was_killed_is_cleared_by_the_next_up() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path());
-    let first = mesh.up(&["--traffic", "0"]);
+    let bookinfo = Bookinfo::quiet(&[]);
+    let first = &bookinfo.document;
     let supervisor = first["pid"].as_u64().unwrap();
     let killed = std::process::Command::new("kill").args(["-9", &supervisor.to_string()]).status().unwrap();
     assert!(killed.success());
     eventually("the supervisor is dead", Duration::from_secs(10), || is_dead(supervisor));
-    let second = mesh.up(&["--traffic", "0"]);
+    let second = bookinfo.mesh.up(&["--traffic", "0"]);
     assert_eq!(first["gateway"], second["gateway"], "the ports are free again");
     for pid in first["proxies"].as_array().unwrap().iter().filter_map(|p| p["pid"].as_u64()) {
         assert!(is_dead(pid), "left of the first mesh: {pid} {:?}", parts(&format!("/proc/{pid}/cmdline")));

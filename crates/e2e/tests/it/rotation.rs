@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use e2e::{Mesh, get};
+use e2e::get;
 use serde_json::Value;
 
-use crate::stage::{alone, eventually, proxy};
+use crate::stage::{Bookinfo, eventually, proxy};
 use crate::traffic::Traffic;
 
 /// The serial numbers of the certificates that an Envoy shows.
@@ -21,12 +21,7 @@ fn serials(proxy: &Value) -> BTreeSet<String> {
 
 #[test]
 fn certificates_rotate_under_traffic_and_no_request_fails() {
-    let _alone = alone();
-    let directory = tempfile::tempdir().unwrap();
-    let mesh = Mesh::in_directory(directory.path())
-        .with_variable("SECRET_TTL", "12s")
-        .with_variable("SECRET_GRACE_PERIOD_RATIO", "0.7");
-    let document = mesh.up(&["--traffic", "0"]);
+    let bookinfo = Bookinfo::quiet(&[("SECRET_TTL", "12s"), ("SECRET_GRACE_PERIOD_RATIO", "0.7")]);
     // every request its own connections, so that every request is a handshake
     let fresh: String = ["productpage", "reviews", "ratings"]
         .map(|host| {
@@ -37,12 +32,11 @@ fn certificates_rotate_under_traffic_and_no_request_fails() {
             )
         })
         .concat();
-    let folder = std::path::Path::new(document["folder"].as_str().unwrap());
-    std::fs::write(folder.join("destination-rules.yaml"), fresh).unwrap();
+    std::fs::write(bookinfo.folder().join("destination-rules.yaml"), fresh).unwrap();
 
-    let traffic = Traffic::start(document["gateway"].as_str().unwrap());
+    let traffic = Traffic::start(bookinfo.gateway());
     for workload in ["istio-ingressgateway", "productpage-v1", "reviews-v1", "reviews-v2", "reviews-v3"] {
-        let proxy = proxy(&document, workload);
+        let proxy = proxy(&bookinfo.document, workload);
         let mut seen = BTreeSet::new();
         eventually(workload, Duration::from_secs(40), || {
             seen.extend(serials(proxy));

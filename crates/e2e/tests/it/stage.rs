@@ -4,13 +4,79 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use e2e::get;
+use e2e::{Mesh, get};
 use serde_json::Value;
 
 /// One mesh at a time: several would share this machine's two or three processors, and its ports.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bookinfo on this machine, in a directory of its own, alone; it is taken down when this is dropped.
+pub(crate) struct Bookinfo {
+    /// What `up -o json` printed.
+    pub(crate) document: Value,
+    /// Its place.
+    pub(crate) mesh: Mesh,
+    // after the mesh, which lives in it
+    _directory: tempfile::TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Bookinfo {
+    /// Started with more arguments.
+    pub(crate) fn up(arguments: &[&str]) -> Self {
+        Self::with(&[], arguments)
+    }
+
+    /// The same without traffic of its own, and with environment variables for its processes.
+    pub(crate) fn quiet(variables: &[(&'static str, &'static str)]) -> Self {
+        Self::with(variables, &["--traffic", "0"])
+    }
+
+    fn with(variables: &[(&'static str, &'static str)], arguments: &[&str]) -> Self {
+        let alone = alone();
+        let directory = tempfile::tempdir().unwrap();
+        let mesh = Mesh::in_directory(directory.path());
+        let mesh = variables.iter().fold(mesh, |mesh, (name, value)| mesh.with_variable(name, value));
+        let document = mesh.up(arguments);
+        Self { document, mesh, _directory: directory, _alone: alone }
+    }
+
+    /// The ingress gateway's URL.
+    pub(crate) fn gateway(&self) -> &str {
+        self.document["gateway"].as_str().unwrap()
+    }
+
+    /// The folder with its objects.
+    pub(crate) fn folder(&self) -> &Path {
+        Path::new(self.document["folder"].as_str().unwrap())
+    }
+
+    /// The mesh as it is now: processes that died have been replaced by others.
+    pub(crate) fn now(&self) -> Value {
+        let record = std::fs::read_to_string(self.mesh.state().join("meltemi/run/state.json")).unwrap();
+        serde_json::from_str::<Value>(&record).unwrap()["document"].take()
+    }
+
+    /// The command lines of its processes: every one has inherited its place.
+    pub(crate) fn processes(&self) -> Vec<Vec<String>> {
+        let mark = format!("XDG_STATE_HOME={}", self.mesh.state().display());
+        processes()
+            .filter(|pid| parts(&format!("/proc/{pid}/environ")).contains(&mark))
+            .map(|pid| parts(&format!("/proc/{pid}/cmdline")))
+            .collect()
+    }
+
+    /// Waits until the mesh's own log says something.
+    #[track_caller]
+    pub(crate) fn await_line(&self, line: &str) {
+        let log = Path::new(self.document["logs"].as_str().unwrap()).join("up.log");
+        eventually(line, Duration::from_secs(30), || {
+            std::fs::read_to_string(&log).is_ok_and(|log| log.contains(line))
+        });
+    }
 }
 
 /// Looks until the condition holds.

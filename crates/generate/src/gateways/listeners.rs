@@ -96,10 +96,12 @@ fn drafts<L: Level>(chains: &mut Chains<'_, L>, merged: &Merged) -> Vec<Draft> {
             continue;
         }
         let dual = settings.switches.istio_dual_stack && proxy.ip_mode == IpMode::Dual;
-        let (bind, extra) = if at.port.bind.is_empty() {
-            (proxy.wildcard().to_owned(), if dual { vec!["::"] } else { Vec::new() })
-        } else {
-            (at.port.bind.clone(), Vec::new())
+        // Not upstream's: a gateway may say itself that it is not for every network of its machine.
+        let own = proxy.meta("GATEWAY_BIND_ADDRESS").filter(|own| !own.is_empty());
+        let (bind, extra) = match (at.port.bind.as_str(), own) {
+            ("", None) => (proxy.wildcard().to_owned(), if dual { vec!["::"] } else { Vec::new() }),
+            ("", Some(own)) => (own.to_owned(), Vec::new()),
+            (bind, _) => (bind.to_owned(), Vec::new()),
         };
         let name = format!("{bind}_{port}");
         let own = chains.tcp(at, &name);

@@ -56,6 +56,10 @@ impl Case {
     }
 
     fn with(yaml: &str, switches: &[(&str, &str)], stock: bool) -> Self {
+        Self::of(yaml, switches, &node(stock))
+    }
+
+    fn of(yaml: &str, switches: &[(&str, &str)], node: &Node) -> Self {
         let decoded = config::decode::documents("test.yaml", &format!("{BASE}{yaml}"));
         assert!(decoded.problems.is_empty(), "{:?}", decoded.problems);
         let mut batch = Batch::default();
@@ -67,11 +71,7 @@ impl Case {
         assert!(problems.is_empty(), "{problems:?}");
         let mut mesh = Mesh::new(Settings { switches: Arc::new(switches), ..Settings::default() });
         mesh.commit(batch);
-        Self {
-            mesh,
-            class: Arc::new(Proxy::from_node(&node(stock)).unwrap()),
-            generator: Generator::new(true),
-        }
+        Self { mesh, class: Arc::new(Proxy::from_node(node).unwrap()), generator: Generator::new(true) }
     }
 
     fn edition(&self, of: TypeName) -> Arc<Edition> {
@@ -283,6 +283,24 @@ fn servers_at_different_addresses_do_not_conflict() {
           * 
         http.8080.10.0.0.9
           * 
+    "#]],
+    );
+}
+
+#[test]
+fn a_gateway_that_says_where_it_listens_is_not_open_to_all_networks() {
+    let mut node = node(false);
+    let fields = &mut node.metadata.as_mut().unwrap().fields;
+    fields.insert("GATEWAY_BIND_ADDRESS".to_owned(), text("127.0.0.1"));
+    let bound = "{hosts: ['*'], bind: 10.0.0.9, port: {number: 80, name: tcp, protocol: HTTP}}";
+    let case = Case::of(&(gateway("gw", 1, HTTP) + &gateway("late", 2, bound)), &[], &node);
+    check(
+        &case.chains(),
+        &expect![[r#"
+        127.0.0.1_8080
+          [] http_connection_manager
+        10.0.0.9_8080
+          [] http_connection_manager
     "#]],
     );
 }

@@ -14,7 +14,7 @@ use super::{Capabilities, Interception, IpMode, OwnWorkload, Proxy, ProxyKind};
 const STRUCTURED: [&str; 4] = ["LABELS", "PROXY_CONFIG", "ANNOTATIONS", "PLATFORM_METADATA"];
 
 /// Keys that builders look at by [`Proxy::meta`] and [`Proxy::flag`].
-const LOOKED_AT: [&str; 17] = [
+const LOOKED_AT: [&str; 18] = [
     "DNS_AUTO_ALLOCATE",
     "DNS_CAPTURE",
     "DNS_PROXY_ADDR",
@@ -23,6 +23,7 @@ const LOOKED_AT: [&str; 17] = [
     "ENVOY_SECURE_MERGED_METRICS_PORT",
     "ENVOY_SECURE_METRICS_PORT",
     "ENVOY_STATUS_PORT",
+    "GATEWAY_BIND_ADDRESS",
     "IDLE_TIMEOUT",
     "INBOUND_LISTENER_EXACT_BALANCE",
     "OUTBOUND_LISTENER_EXACT_BALANCE",

@@ -11,6 +11,7 @@ use super::allocate::{ADMIN, HEALTH, METRICS, STATUS};
 use super::children::Program;
 use super::document::Proxy;
 use super::local::Plan;
+use super::observe::NO_CHAIN;
 
 /// The name in the control plane's certificate.
 const ISTIOD_SAN: &str = "istiod.istio-system.svc";
@@ -46,6 +47,8 @@ impl Agent<'_> {
             "concurrency": 1,
             "serviceCluster": format!("{app}.{}", self.namespace),
             "terminationDrainDuration": "0.2s",
+            // the only trace of plain text that was refused
+            "proxyStatsMatcher": {"inclusionSuffixes": [NO_CHAIN]},
         });
         let mut env = BTreeMap::new();
         let mut set = |key: &str, value: String| env.insert(key.to_owned(), value);
@@ -70,6 +73,8 @@ impl Agent<'_> {
         }
         if self.role == "sidecar" {
             set("ISTIO_META_INTERCEPTION_MODE", "NONE".to_owned());
+        } else {
+            set("ISTIO_META_GATEWAY_BIND_ADDRESS", plan.gateway_bind.to_string());
         }
         if let Some(port) = self.http_proxy {
             set("ISTIO_META_HTTP_PROXY_PORT", port.to_string());

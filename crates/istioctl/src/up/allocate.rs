@@ -21,6 +21,8 @@ pub const METRICS: u16 = 15090;
 const OWN_PORTS: [u16; 4] = [ADMIN, STATUS, HEALTH, METRICS];
 /// The gateway is one of the proxies, apart from the workloads.
 const GATEWAY_INDEX: u16 = 0xFF01;
+/// Where the search for any port begins if the kernel names none.
+const ANY_FROM: u16 = 20000;
 /// Ports below need privileges.
 pub const PRIVILEGED: u16 = 1024;
 
@@ -101,6 +103,7 @@ pub struct Allocator {
     network: Network,
     next: u16,
     given: BTreeSet<SocketAddr>,
+    kept: BTreeSet<u16>,
     is_free: fn(SocketAddr) -> bool,
 }
 
@@ -114,7 +117,8 @@ impl Allocator {
     }
 
     fn with(is_free: fn(SocketAddr) -> bool) -> Result<Self, Taken> {
-        let mut allocator = Self { network: Network(0), next: 1, given: BTreeSet::new(), is_free };
+        let mut allocator =
+            Self { network: Network(0), next: 1, given: BTreeSet::new(), kept: BTreeSet::new(), is_free };
         for number in 0..31 {
             allocator.network = Network(number);
             let probes = [1, 2, GATEWAY_INDEX].map(|index| allocator.network.inbound(index));
@@ -137,11 +141,17 @@ impl Allocator {
         self.given.insert((address, port).into());
     }
 
-    /// A port at 127.0.0.1 that is free on every address, `first` or the next one that is.
+    /// Ports that programs bind by themselves, perhaps on all addresses: no proxy listens for calls on one of them.
+    pub fn keep(&mut self, ports: impl IntoIterator<Item = u16>) {
+        self.kept.extend(ports);
+    }
+
+    /// A port at 127.0.0.1 that is free on every address: `first` or the next one that is; any if `first` is 0.
     ///
     /// # Errors
     /// If a thousand in a row are taken.
     pub fn port(&mut self, first: u16, purpose: &str) -> Result<u16, Taken> {
+        let first = if first == 0 { holders::ephemeral().unwrap_or(ANY_FROM) } else { first };
         for port in first..first.saturating_add(1000) {
             if self.free(Ipv4Addr::UNSPECIFIED, port) && self.free(Ipv4Addr::LOCALHOST, port) {
                 self.give(Ipv4Addr::LOCALHOST, port);
@@ -217,13 +227,14 @@ impl Allocator {
         Err(taken(self.network.inbound(self.next), ADMIN, "a workload", "run fewer workloads"))
     }
 
-    /// The inbound listener: at the targetPort, unless a program on a wildcard address would exclude it there, or
-    /// the number is privileged, unknown or taken; then at 18000 or above.
+    /// The inbound listener: at the targetPort, unless a program on a wildcard address would exclude it there (its own
+    /// or another one), or the number is privileged, unknown or taken; then at 18000 or above.
     fn listener(&self, inbound: Ipv4Addr, target: Option<u16>, app: u16) -> Result<u16, Taken> {
-        if let Some(target) = target.filter(|t| *t >= PRIVILEGED && *t != app && self.free(inbound, *t)) {
+        let fits = |port: &u16| *port != app && !self.kept.contains(port) && self.free(inbound, *port);
+        if let Some(target) = target.filter(|target| *target >= PRIVILEGED && fits(target)) {
             return Ok(target);
         }
-        let moved = (18000..18100).find(|port| *port != app && self.free(inbound, *port));
+        let moved = (18000..18100).find(fits);
         moved.ok_or_else(|| taken(inbound, 18000, "an inbound listener", "stop it"))
     }
 }

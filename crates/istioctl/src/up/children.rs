@@ -56,13 +56,18 @@ pub struct Starter {
 }
 
 impl Starter {
-    /// Starts a program.
+    /// Starts a program; `again` keeps the output of the life before.
     ///
     /// # Errors
     /// If the log cannot be made or the process cannot be started.
-    pub fn start(&self, program: &Program) -> anyhow::Result<Running> {
+    pub fn start(&self, program: &Program, again: bool) -> anyhow::Result<Running> {
         let log = self.logs.join(format!("{}.log", program.name));
-        let out = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut options = fs::OpenOptions::new();
+        options.create(true).append(true);
+        if !again {
+            let _ = fs::remove_file(&log);
+        }
+        let out = options.open(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new(&self.own);
         command.arg("enter").arg("--parent").arg(std::process::id().to_string());
         if let Some(hosts) = &program.hosts {
@@ -87,12 +92,23 @@ impl Running {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Ends what is left of its group after its own death, so that nobody holds the ports of its next life.
+    pub fn clear_away(&self) {
+        signal_group(self.process.pid, Signal::SIGKILL);
+    }
+
     /// Asks it to end, waits, and kills what is left of its group.
     pub async fn stop(mut self) {
         signal_group(self.process.pid, Signal::SIGTERM);
         let _ = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         signal_group(self.process.pid, Signal::SIGKILL);
         let _ = self.child.wait().await;
+    }
+
+    /// The last line of its output; empty if it has said nothing.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        self.log_tail(1).trim().to_owned()
     }
 
     /// The end of its output, for messages.

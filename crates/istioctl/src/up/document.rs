@@ -67,6 +67,14 @@ pub struct Proxy {
     pub ready: bool,
 }
 
+impl Proxy {
+    /// URL that answers 200 while the proxy has its configuration.
+    #[must_use]
+    pub fn ready_url(&self) -> String {
+        self.metrics.replace("/stats/prometheus", "/healthz/ready")
+    }
+}
+
 /// Traffic from one workload to another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Edge {

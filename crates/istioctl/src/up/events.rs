@@ -53,7 +53,7 @@ fn short_proxy(proxy: &str) -> &str {
 }
 
 /// A message in one line of bearable length: Envoy quotes whole resources.
-fn one_line(message: &str) -> String {
+pub(super) fn one_line(message: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().collect();
     let line = words.join(" ");
     if line.chars().count() <= 300 { line } else { line.chars().take(300).chain(" ...".chars()).collect() }

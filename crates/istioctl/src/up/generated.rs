@@ -202,28 +202,6 @@ pub fn gateway_labels() -> BTreeMap<String, String> {
         .into()
 }
 
-/// Keeps the gateway's listener on loopback: without it, it would be open to the network.
-#[must_use]
-pub fn gateway_on_loopback(ports: &[u16]) -> Value {
-    let patches: Vec<Value> = ports
-        .iter()
-        .map(|port| {
-            json!({
-                "applyTo": "LISTENER",
-                "match": {"context": "GATEWAY", "listener": {"portNumber": port}},
-                "patch": {"operation": "MERGE", "value": {"address": {"socket_address": {"address": "127.0.0.1"}}}},
-            })
-        })
-        .collect();
-    let spec = json!({"workloadSelector": {"labels": {"istio": "ingressgateway"}}, "configPatches": patches});
-    object(
-        "networking.istio.io/v1alpha3",
-        "EnvoyFilter",
-        metadata("gateway-on-loopback", ROOT_NAMESPACE),
-        spec,
-    )
-}
-
 /// A Service for a process that no Service of the folder selects.
 #[must_use]
 pub fn service(name: &str, namespace: &str, port: u16) -> Value {

@@ -11,10 +11,10 @@ pub fn is_free(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok()
 }
 
-/// Whether the port is free on every address of this machine.
+/// A port that the kernel says is free on every address.
 #[must_use]
-pub fn is_free_everywhere(port: u16) -> bool {
-    is_free(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+pub fn ephemeral() -> Option<u16> {
+    Some(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?.local_addr().ok()?.port())
 }
 
 /// The processes that listen on a port that would clash with `address`, as `name (pid N)`; of other users only

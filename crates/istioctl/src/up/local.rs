@@ -2,20 +2,23 @@
 
 mod joining;
 mod processes;
+mod revival;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::agents;
-use super::allocate::{Allocator, Place};
-use super::children::{Running, Starter};
+use super::allocate::{Allocator, PRIVILEGED, Place};
+use super::children::Starter;
 use super::credentials::Credentials;
 use super::document::{ControlPlane, Document, Edge, Proxy, Stage};
 use super::folder::{Folder, Service};
 use super::generated::{self, GATEWAY, Member, ROOT_NAMESPACE};
 use super::hosts;
+use super::kept::Kept;
 use super::meshfile::{MeshFile, Workload};
 use super::paths::Paths;
 use super::record::{Process, Record};
@@ -57,9 +60,9 @@ pub struct Inhabitant {
     /// Where it is.
     pub place: Place,
     /// Its agent, which runs its Envoy.
-    pub agent: Option<Running>,
+    pub agent: Kept,
     /// The program, if the mesh starts it.
-    pub app: Option<Running>,
+    pub app: Kept,
     /// A Service made for it because the folder has none.
     service: Option<Service>,
     /// What was last learned of its proxy.
@@ -98,6 +101,8 @@ pub struct Plan {
     pub names: Names,
     /// The control plane's and the gateway's ports.
     pub ports: Ports,
+    /// Where the gateway listens.
+    pub gateway_bind: Ipv4Addr,
 }
 
 /// A mesh on this machine.
@@ -108,10 +113,10 @@ pub struct Local {
     allocator: Allocator,
     credentials: Credentials,
     machine_hosts: String,
-    control_plane: Option<Running>,
+    control_plane: Kept,
     /// The workloads, by id.
     pub inhabitants: BTreeMap<String, Inhabitant>,
-    gateway: Option<Running>,
+    gateway: Kept,
     /// What was last learned of the gateway.
     pub gateway_seen: Proxy,
     /// How the start went.
@@ -146,23 +151,24 @@ impl Local {
             allocator,
             credentials,
             machine_hosts: std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
-            control_plane: None,
+            control_plane: Kept::default(),
             inhabitants: BTreeMap::new(),
-            gateway: None,
+            gateway: Kept::default(),
             gateway_seen: Proxy::default(),
             stages: Vec::new(),
             edges: Vec::new(),
             ready: false,
             plan,
         };
+        // before any listener is placed: a program that takes its port on all addresses takes it from every proxy
+        local.allocator.keep(kept_ports(&local.plan.file.workloads));
         for mut workload in local.plan.file.workloads.clone() {
             workload.complete(&local.folder);
             local.inhabit(workload, None)?;
         }
         let address = local.allocator.gateway();
         let Ports { gateway, gateway_tls, .. } = local.plan.ports;
-        let mut objects = generated::gateway(address, gateway, gateway_tls);
-        objects.push(generated::gateway_on_loopback(&[gateway, gateway_tls]));
+        let objects = generated::gateway(address, gateway, gateway_tls);
         generated::write(&local.plan.paths.generated(), &format!("{GATEWAY}.{ROOT_NAMESPACE}"), &objects)?;
         local.gateway_seen = agents::describe(GATEWAY, ROOT_NAMESPACE, address, None);
         local.publish()?;
@@ -183,7 +189,8 @@ impl Local {
             services.iter().filter(|s| s.selects(&workload.namespace, &workload.labels)).collect();
         let place = self.allocator.workload(&selecting, &workload.ports, &services)?;
         let seen = agents::describe(&workload.name, &workload.namespace, place.inbound, Some(place.inbound));
-        let inhabitant = Inhabitant { seen, workload, place, agent: None, app: None, service };
+        let inhabitant =
+            Inhabitant { seen, workload, place, agent: Kept::default(), app: Kept::default(), service };
         self.inhabitants.insert(inhabitant.workload.id(), inhabitant);
         Ok(())
     }
@@ -222,13 +229,21 @@ impl Local {
     /// Services whose port nobody without privileges can bind.
     #[must_use]
     pub fn privileged_services(&self) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        for service in self.folder.services() {
-            for port in service.ports.iter().filter(|p| p.port < super::allocate::PRIVILEGED) {
-                found.push(format!("{}.{}:{}", service.name, service.namespace, port.port));
-            }
-        }
-        found
+        self.services_with(|port| port < PRIVILEGED)
+    }
+
+    /// Services at a port that a program keeps for itself: if it listens on all addresses, the proxies cannot.
+    #[must_use]
+    pub fn services_at_kept_ports(&self) -> Vec<String> {
+        let kept = kept_ports(&self.plan.file.workloads);
+        self.services_with(|port| kept.contains(&port))
+    }
+
+    fn services_with(&self, of: impl Fn(u16) -> bool) -> Vec<String> {
+        let services = self.folder.services();
+        let at = |service: &Service, port: u16| format!("{}.{}:{port}", service.name, service.namespace);
+        let ports = services.iter().flat_map(|s| s.ports.iter().map(move |port| (s, port.port)));
+        ports.filter(|(_, port)| of(*port)).map(|(service, port)| at(service, port)).collect()
     }
 
     /// Whether a Gateway of the folder asks for the port that the gateway's URL names.
@@ -265,10 +280,18 @@ impl Local {
         format!("http://127.0.0.1:{}/ready", self.plan.ports.http)
     }
 
+    /// Where this machine reaches the gateway.
+    #[must_use]
+    pub fn gateway_address(&self) -> SocketAddrV4 {
+        let bind = self.plan.gateway_bind;
+        let at = if bind.is_unspecified() { Ipv4Addr::LOCALHOST } else { bind };
+        SocketAddrV4::new(at, self.plan.ports.gateway)
+    }
+
     /// URL of the gateway.
     #[must_use]
     pub fn gateway_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.plan.ports.gateway)
+        format!("http://{}", self.gateway_address())
     }
 
     /// The mesh as a document.
@@ -283,7 +306,7 @@ impl Local {
             names: if self.plan.names == Names::Hosts { "hosts" } else { "http_proxy" }.to_owned(),
             pid: std::process::id(),
             control_plane: ControlPlane {
-                pid: self.control_plane.as_ref().map_or(0, |running| running.process.pid),
+                pid: self.control_plane.running().map_or(0, |running| running.process.pid),
                 id: ISTIOD.to_owned(),
             },
             proxies: self.proxies().cloned().collect(),
@@ -297,19 +320,24 @@ impl Local {
     /// # Errors
     /// If it cannot be written.
     pub fn remember(&self) -> std::io::Result<()> {
-        let programs = self.inhabitants.values().flat_map(|i| i.agent.iter().chain(&i.app));
-        let running = self.control_plane.iter().chain(&self.gateway).chain(programs);
+        let programs = self.inhabitants.values().flat_map(|i| [&i.agent, &i.app]);
+        let running = [&self.control_plane, &self.gateway].into_iter().chain(programs);
         let Some(supervisor) = Process::of(std::process::id()) else { return Ok(()) };
         let record = Record {
             instance: self.plan.starter.instance.clone(),
             supervisor,
-            processes: running.map(|running| running.process).collect(),
+            processes: running.filter_map(Kept::running).map(|running| running.process).collect(),
             control: self.plan.paths.control.clone(),
             ready: self.ready,
             document: self.document(),
         };
         record.write(&self.plan.paths)
     }
+}
+
+/// The ports that programs choose themselves.
+fn kept_ports(workloads: &[Workload]) -> BTreeSet<u16> {
+    workloads.iter().flat_map(|workload| workload.ports.values().copied()).collect()
 }
 
 #[cfg(test)]

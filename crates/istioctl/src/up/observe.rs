@@ -1,7 +1,7 @@
 //! Looking at the running mesh: metrics and certificates from the proxies, acknowledgements from the control plane.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,10 @@ const EVENTS_ROUND: Duration = Duration::from_millis(150);
 /// What one round found.
 #[derive(Debug, Default)]
 pub struct Observation {
+    /// When the round began.
+    pub began: Option<Instant>,
+    /// Whether the control plane answered.
+    pub control_plane: bool,
     /// The sum of all proxies' metrics.
     pub counted: Counted,
     /// Per proxy id.
@@ -29,8 +33,11 @@ pub struct Observation {
 /// What one round found of one proxy.
 #[derive(Debug, Default, Clone)]
 pub struct Seen {
-    /// Whether its agent answered.
-    pub answers: bool,
+    /// Whether its agent says that it is ready.
+    pub is_ready: bool,
+    /// Connections that its Envoy refused since it started because no filter chain takes them: under strict mutual
+    /// TLS the only trace of a caller that spoke plain text.
+    pub refused_connections: u64,
     /// When its certificate ends, as RFC 3339; empty if unknown.
     pub certificate_expires: String,
     /// The newest acknowledged nonce over all types.
@@ -63,31 +70,45 @@ pub async fn observe(targets: watch::Receiver<Targets>, to: mpsc::Sender<Observa
 }
 
 async fn round(fetcher: &Fetcher, targets: &Targets) -> Observation {
-    let mut found = Observation::default();
+    let mut found = Observation { began: Some(Instant::now()), ..Observation::default() };
     let mut asking = JoinSet::new();
     for proxy in &targets.proxies {
         let (fetcher, proxy) = (fetcher.clone(), proxy.clone());
         asking.spawn(async move {
+            let is_ready = fetcher.get(&proxy.ready_url()).await.is_ok();
             let metrics = fetcher.get(&proxy.metrics).await.ok();
             let certificates = fetcher.get(&format!("http://{}/certs", proxy.admin)).await.ok();
-            (proxy.id, metrics, certificates)
+            (proxy.id, is_ready, metrics, certificates)
         });
     }
     let syncz = fetcher.get(&format!("{}/debug/syncz", targets.debug)).await.ok();
-    while let Some(Ok((id, metrics, certificates))) = asking.join_next().await {
+    while let Some(Ok((id, is_ready, metrics, certificates))) = asking.join_next().await {
         let seen = found.proxies.entry(id).or_default();
+        seen.is_ready = is_ready;
         if let Some(metrics) = metrics {
-            seen.answers = true;
-            found.counted.add(&String::from_utf8_lossy(&metrics));
+            let metrics = String::from_utf8_lossy(&metrics);
+            seen.refused_connections = refused_connections(&metrics);
+            found.counted.add(&metrics);
         }
         if let Some(certificates) = certificates.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             seen.certificate_expires = expiry(&certificates);
         }
     }
+    found.control_plane = syncz.is_some();
     if let Some(syncz) = syncz.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) {
         acknowledged(&syncz, jiff::Timestamp::now(), &mut found.proxies);
     }
     found
+}
+
+/// The suffix of Envoy's counter of connections that no filter chain takes, as its own name has it.
+pub(super) const NO_CHAIN: &str = "no_filter_chain_match";
+
+/// The sum of that counter over an Envoy's listeners, out of its Prometheus metrics.
+fn refused_connections(metrics: &str) -> u64 {
+    let name = |line: &str| line.split(['{', ' ']).next().is_some_and(|name| name.ends_with(NO_CHAIN));
+    let lines = metrics.lines().filter(|line| name(line));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// The end of the workload's certificate in Envoy's `/certs`: the first chain there is.
@@ -116,17 +137,23 @@ fn acknowledged(syncz: &Value, now: jiff::Timestamp, proxies: &mut BTreeMap<Stri
     }
 }
 
-/// Follows the control plane's events after `since` until nobody listens, or it has no such endpoint.
-pub async fn follow(debug: String, mut since: u64, to: mpsc::Sender<Vec<Event>>) {
+/// Follows the control plane's events until nobody listens, or it has no such endpoint. What it did at its own start
+/// is old news, except what it refused.
+pub async fn follow(debug: String, to: mpsc::Sender<Vec<Event>>) {
     let fetcher = Fetcher::new(Duration::from_secs(5));
     let mut tick = tokio::time::interval(EVENTS_ROUND);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut since = None;
     loop {
         tick.tick().await;
-        match fetcher.get(&format!("{debug}/debug/events?since={since}")).await {
+        match fetcher.get(&format!("{debug}/debug/events?since={}", since.unwrap_or_default())).await {
             Ok(bytes) => {
-                let events = parse(&String::from_utf8_lossy(&bytes));
-                since = events.iter().map(|event| event.seq).fold(since, u64::max);
+                let mut events = parse(&String::from_utf8_lossy(&bytes));
+                let last = events.iter().map(|event| event.seq).fold(since.unwrap_or_default(), u64::max);
+                if since.is_none() {
+                    events.retain(|event| event.kind == "refused");
+                }
+                since = Some(last);
                 if !events.is_empty() && to.send(events).await.is_err() {
                     return;
                 }

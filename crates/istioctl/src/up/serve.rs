@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::control::{self, Answer, Incoming, Request};
 use super::edges::Edges;
@@ -14,6 +15,7 @@ use super::events::{Event, tell};
 use super::local::Local;
 use super::observe::{self, Observation, Targets};
 use super::paths::Paths;
+use super::refusals::Refusals;
 use super::stages::Stages;
 use super::{folder, record, sample, traffic, view};
 use crate::args::{Up, UpFormat};
@@ -36,16 +38,45 @@ struct Serving<'a> {
     face: Face,
     edges: Edges,
     events: VecDeque<String>,
+    refusals: Refusals,
     announced: bool,
     edges_before: usize,
     since: Instant,
     fingerprint: Vec<(std::path::PathBuf, Option<std::time::SystemTime>)>,
     targets: watch::Sender<Targets>,
+    following: Following,
     json: bool,
     paths: &'a Paths,
 }
 
-/// Serves until Ctrl-C, SIGTERM, `down`, or the end of the control plane; then stops everything and removes its files.
+/// The task that follows the control plane's events.
+struct Following {
+    debug: String,
+    to: mpsc::Sender<Vec<Event>>,
+    task: JoinHandle<()>,
+}
+
+impl Following {
+    fn start(debug: String, to: mpsc::Sender<Vec<Event>>) -> Self {
+        let task = tokio::spawn(observe::follow(debug.clone(), to.clone()));
+        Self { debug, to, task }
+    }
+
+    /// The control plane counts its events from one again.
+    fn begin_again(&mut self) {
+        self.task.abort();
+        self.task = tokio::spawn(observe::follow(self.debug.clone(), self.to.clone()));
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves until Ctrl-C, SIGTERM or `down`; then stops everything and removes its files. What dies meanwhile is started
+/// again in this same loop, so that a stop and a start never cross.
 pub(super) async fn serve(
     local: Local,
     args: &Up,
@@ -61,9 +92,7 @@ pub(super) async fn serve(
     let (to_us, mut observations) = mpsc::channel(1);
     let observing = tokio::spawn(observe::observe(targets, to_us));
     let (to_us, mut events) = mpsc::channel(64);
-    let debug = local.debug_url();
-    let last = last_event(&debug).await;
-    let following = tokio::spawn(observe::follow(debug, last, to_us));
+    let following = Following::start(local.debug_url(), to_us);
 
     let json = args.output == UpFormat::Json;
     let on_screen = !json && !args.foreground_child && std::io::stdout().is_terminal();
@@ -74,10 +103,12 @@ pub(super) async fn serve(
         face: if on_screen { Face::Screen } else { Face::Lines },
         edges: Edges::default(),
         events: VecDeque::new(),
+        refusals: Refusals::default(),
         announced: false,
         edges_before: 0,
         since: Instant::now(),
         targets: to_observer,
+        following,
         json,
         paths,
     };
@@ -102,19 +133,11 @@ pub(super) async fn serve(
             }
         }
     };
-    for task in [Some(socket), sending, Some(observing), Some(following)].into_iter().flatten() {
+    for task in [Some(socket), sending, Some(observing)].into_iter().flatten() {
         task.abort();
     }
     serving.stop().await;
     outcome.map(|()| ExitCode::SUCCESS)
-}
-
-/// Events of the start are old news.
-async fn last_event(debug: &str) -> u64 {
-    let fetcher = crate::fetch::Fetcher::new(Duration::from_secs(2));
-    let Ok(bytes) = fetcher.get(&format!("{debug}/debug/events?since=0")).await else { return 0 };
-    let events = super::events::parse(&String::from_utf8_lossy(&bytes));
-    events.iter().map(|event| event.seq).max().unwrap_or_default()
 }
 
 struct Signals(Signal, Signal, Signal);
@@ -145,12 +168,18 @@ impl Serving<'_> {
         self.local.edges = self.edges.current().to_vec();
         for proxy in self.local.proxies_mut() {
             let Some(seen) = observation.proxies.get(&proxy.id) else { continue };
-            proxy.ready = seen.answers;
+            proxy.ready = seen.is_ready;
             proxy.certificate_expires.clone_from(&seen.certificate_expires);
             if !seen.version.is_empty() {
                 proxy.version.clone_from(&seen.version);
                 proxy.acked_seconds_ago = seen.acked_seconds_ago;
             }
+        }
+        for line in self.local.welcome(observation, Instant::now()) {
+            self.note(&line);
+        }
+        for line in self.refusals.update(observation) {
+            self.note(&line);
         }
         let edges_seen = !wants_edges || self.has_settled() || self.since.elapsed() > EDGES_WITHIN;
         if !self.announced && edges_seen {
@@ -258,12 +287,15 @@ impl Serving<'_> {
 
     /// Processes that ended, files that changed.
     fn look(&mut self) -> anyhow::Result<()> {
-        while let Some((name, message)) = self.local.casualty() {
-            if self.local.bury(&name) {
-                anyhow::bail!("{message}");
-            }
-            self.note(&message);
+        let revived = self.local.revive(Instant::now());
+        if revived.control_plane {
+            self.following.begin_again();
         }
+        if revived.is_news() {
+            self.aim();
+            let _ = self.local.remember();
+        }
+        revived.lines.iter().for_each(|line| self.note(line));
         let fingerprint = folder::fingerprint(&self.local.plan.folder_path);
         if fingerprint != self.fingerprint {
             self.fingerprint = fingerprint;

@@ -1,7 +1,7 @@
 //! From nothing to a ready mesh, stage by stage; everything that can clash is tried before anything starts.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -65,8 +65,18 @@ async fn start_in(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Resu
     for service in local.privileged_services() {
         stages.say(&format!(
             "! {service}: a port below 1024 cannot be bound without privileges; its name will not work here \
-             (`sysctl net.ipv4.ip_unprivileged_port_start`, or a port above)"
+             (give the Service a port above, or call it from a cluster)"
         ));
+    }
+    for service in local.services_at_kept_ports() {
+        stages.say(&format!(
+            "! {service}: a program keeps this port for itself; let it listen on 127.0.0.1 only, or the proxies cannot \
+             listen for callers of the Service (or leave `ports` out of mesh.yaml and let it listen on $PORT)"
+        ));
+    }
+    let bind = local.plan.gateway_bind;
+    if !bind.is_loopback() {
+        stages.say(&format!("! the gateway listens on {bind}: others than this machine can call the mesh"));
     }
     let deadline = Instant::now() + Duration::from_secs(args.readiness_timeout);
     match start_processes(&mut local, deadline, stages).await {
@@ -125,6 +135,7 @@ fn plan(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Result<(Plan, 
         stock,
         names,
         ports,
+        gateway_bind: args.gateway_bind,
     };
     Ok((plan, allocator))
 }
@@ -167,15 +178,13 @@ async fn start_processes(local: &mut Local, deadline: Instant, stages: &mut Stag
     }
     local.remember()?;
     wait_for_apps(local, deadline).await?;
-    let started = local.inhabitants.values().filter(|i| i.app.is_some()).count();
+    let started = local.inhabitants.values().filter(|i| i.app.running().is_some()).count();
     stages.done(
         "programs",
         format!("{started} of {} workloads (logs in {})", ids.len(), local.plan.paths.logs().display()),
     );
 
-    let ready = |url: &str| url.replace("/stats/prometheus", "/healthz/ready");
-    let proxies =
-        local.proxies().map(|proxy| (format!("proxy-{}", proxy.id), ready(&proxy.metrics))).collect();
+    let proxies = local.proxies().map(|proxy| (format!("proxy-{}", proxy.id), proxy.ready_url())).collect();
     wait_for(local, deadline, proxies, &fetcher).await?;
     local.proxies_mut().for_each(|proxy| proxy.ready = true);
     let names =
@@ -213,11 +222,11 @@ async fn wait_for_apps(local: &mut Local, deadline: Instant) -> anyhow::Result<(
     let mut left: VecDeque<(String, u16)> = local
         .inhabitants
         .iter()
-        .filter(|(_, inhabitant)| inhabitant.app.is_some())
+        .filter(|(_, inhabitant)| inhabitant.app.running().is_some())
         .flat_map(|(id, inhabitant)| inhabitant.place.ports.iter().map(|port| (id.clone(), port.app)))
         .collect();
     while let Some((id, port)) = left.pop_front() {
-        if listens(port).await {
+        if listens(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).await {
             continue;
         }
         let elsewhere = local.ports_of_app(&id);
@@ -241,20 +250,20 @@ async fn wait_for_gateway(local: &mut Local, deadline: Instant) -> anyhow::Resul
     if !local.serves_gateway() {
         return Ok(());
     }
-    while !listens(local.plan.ports.gateway).await {
+    while !listens(local.gateway_address()).await {
         check(local, deadline, || "the gateway does not listen".to_owned())?;
         tokio::time::sleep(AGAIN).await;
     }
     Ok(())
 }
 
-async fn listens(port: u16) -> bool {
-    tokio::net::TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.is_ok()
+async fn listens(at: SocketAddrV4) -> bool {
+    tokio::net::TcpStream::connect(at).await.is_ok()
 }
 
 /// Nothing died, and there is time left.
 fn check(local: &mut Local, deadline: Instant, waiting_for: impl FnOnce() -> String) -> anyhow::Result<()> {
-    if let Some((_, message)) = local.casualty() {
+    if let Some(message) = local.casualty() {
         bail!("{message}");
     }
     if Instant::now() > deadline {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -16,8 +17,8 @@ use crate::control_plane::{ControlPlane, PATIENCE};
 struct Agent {
     child: Child,
     dir: tempfile::TempDir,
-    /// The agent's log, kept open for it.
-    _log: std::thread::JoinHandle<()>,
+    /// What the fake Envoy says: its process id, and by the end of it all that it and the agent are gone.
+    told: Receiver<Pid>,
 }
 
 impl Drop for Agent {
@@ -28,11 +29,11 @@ impl Drop for Agent {
 }
 
 impl Agent {
-    /// Starts the agent with a script that says what Envoy does. `pid` and `args` of it are written into files.
+    /// Starts the agent with a script that says what Envoy does. Its arguments are written into the file `args`.
     fn start(script: &str, env: &[(&str, &str)], control_plane: Option<&ControlPlane>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let envoy = dir.path().join("fake-envoy");
-        let text = format!("#!/bin/sh\necho \"$@\" > args\necho $$ > pid.new\nmv pid.new pid\n{script}\n");
+        let text = format!("#!/bin/sh\necho \"$@\" > args\necho {HERE}$$\n{script}\n");
         std::fs::write(&envoy, text).unwrap();
         std::fs::set_permissions(&envoy, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::create_dir_all(dir.path().join("var/run/secrets/tokens")).unwrap();
@@ -63,9 +64,16 @@ impl Agent {
             .spawn()
             .unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        let log =
-            std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| println!("{line}")));
-        Self { child, dir, _log: log }
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                println!("{line}");
+                if let Some(pid) = line.strip_prefix(HERE) {
+                    let _ = tell.send(Pid::from_raw(pid.parse().unwrap()));
+                }
+            }
+        });
+        Self { child, dir, told }
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -73,24 +81,27 @@ impl Agent {
     }
 
     fn envoy_pid(&mut self) -> Pid {
-        let path = self.path("pid");
-        until("the fake Envoy has started", || path.exists());
-        Pid::from_raw(std::fs::read_to_string(path).unwrap().trim().parse().unwrap())
+        self.told.recv_timeout(PATIENCE).unwrap()
     }
 
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
+    /// Waits until nobody has the agent's output any more: it has ended, and its Envoy with it.
     fn end(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("the agent has ended", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
+        let last = std::iter::from_fn(|| Some(self.told.recv_timeout(PATIENCE))).find_map(Result::err);
+        assert_eq!(
+            last,
+            Some(RecvTimeoutError::Disconnected),
+            "the agent and its Envoy have not ended in time"
+        );
+        self.child.wait().unwrap()
     }
 }
+
+/// What the fake Envoy begins its first line with.
+const HERE: &str = "fake Envoy is process ";
 
 fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

@@ -33,6 +33,8 @@ enum Event {
     Publish,
     Open(usize),
     Cut(usize),
+    /// The proxy asks for one virtual host.
+    Demand(usize),
     Restart,
     Arrive(u64, Request),
     Pump(u64),
@@ -67,9 +69,10 @@ impl Simulation {
         let mut random = Random::new(seed);
         let settings = Settings::default();
         let user = User::new(&mut random);
-        // Rebuilding every hit is dear: a part of the seeds does it.
-        let plane = Plane::new(settings.clone(), &user.facts, seed.is_multiple_of(16));
-        let budget = PushBudget::new(1024 << random.below(6));
+        // Rebuilding every hit is dear: a part of the seeds does it. It would notice sabotage before any proxy could.
+        let audit = seed.is_multiple_of(16) && options.sabotage.is_none();
+        let plane = Plane::new(settings.clone(), &user.facts, audit);
+        let budget = PushBudget::new(1024 << random.below(6), 0);
         let mut simulation = Self {
             seed,
             options,
@@ -109,17 +112,27 @@ impl Simulation {
             ("idle", sidecar("10.0.0.9", "idle", "a")),
         ];
         let leave_out = self.random.below(cast.len());
-        for (at, (name, node)) in cast.into_iter().enumerate() {
-            let Ok(class) = generate::Proxy::from_node(&node) else { continue };
+        for (at, (name, mut node)) in cast.into_iter().enumerate() {
+            // An istio-proxy, a stock Envoy too old for virtual hosts of their own, and mostly one that takes them.
+            let release = [None, Some(36), Some(37), Some(40)][self.random.below(4)];
+            if let Some(minor) = release {
+                check::stock(&mut node, minor);
+            }
+            let Ok(mut class) = generate::Proxy::from_node(&node) else { continue };
             if at == leave_out {
                 continue;
             }
             let variant = if self.random.percent(70) { Variant::Delta } else { Variant::Sotw };
+            class.capabilities.virtual_hosts &= variant == Variant::Delta;
+            let apart = class.capabilities.virtual_hosts;
             let mut proxy = Proxy::new(name, Class::new(class), variant);
             proxy.slow = self.random.percent(15);
             proxy.picky = self.random.percent(15).then(|| self.random.any());
-            let text =
-                format!("{name} speaks {variant:?}, slow {}, picky {}", proxy.slow, proxy.picky.is_some());
+            let text = format!(
+                "{name} speaks {variant:?}, hosts apart {apart}, slow {}, picky {}",
+                proxy.slow,
+                proxy.picky.is_some()
+            );
             self.note(|| text);
             self.proxies.push(proxy);
             let at = self.random.time(0, 30);
@@ -137,6 +150,10 @@ impl Simulation {
         for _ in 0..self.random.below(4) {
             let (cut, proxy) = (self.random.time(0, at), self.random.below(self.proxies.len()));
             self.at(cut, Event::Cut(proxy));
+        }
+        for _ in 0..self.random.below(4) {
+            let (time, proxy) = (self.random.time(0, at), self.random.below(self.proxies.len()));
+            self.at(time, Event::Demand(proxy));
         }
         if self.random.percent(20) {
             let restart = self.random.time(0, at);
@@ -184,6 +201,7 @@ impl Simulation {
             Event::Publish => self.publish(),
             Event::Open(proxy) => self.open(proxy),
             Event::Cut(proxy) => self.cut(proxy),
+            Event::Demand(proxy) => self.demand(proxy),
             Event::Restart => self.restart(),
             Event::Arrive(link, request) => self.arrive(link, request),
             Event::Pump(link) => self.pump(link)?,
@@ -273,6 +291,18 @@ impl Simulation {
         self.poke();
     }
 
+    fn demand(&mut self, index: usize) {
+        let Some(id) = self.links.iter().find(|(_, link)| link.proxy == index).map(|(id, _)| *id) else {
+            return;
+        };
+        let at = self.random.below(8);
+        let Some(request) = self.proxies.get_mut(index).and_then(|proxy| proxy.ask_for_host(at)) else {
+            return;
+        };
+        self.note(|| format!("stream {id} demands a virtual host: {}", describe(&request)));
+        self.send(id, vec![request]);
+    }
+
     fn restart(&mut self) {
         self.note(|| "the control plane restarts with empty memory".to_owned());
         self.report.restarts += 1;
@@ -323,12 +353,17 @@ impl Simulation {
                 None => {}
             }
         }
-        let Some(response) = link.try_leave(force) else { return Ok(()) };
+        let Some(mut response) = link.try_leave(force) else { return Ok(()) };
         let (number, slow) = (link.number, proxy.slow);
         let taken = self.now + if slow { self.random.time(1, 150) } else { self.random.time(0, 3) };
         self.at(taken, Event::Taken(id, number));
         self.at(self.now + STALL, Event::Stall(id, number));
         let lost = self.options.sabotage == Some(Sabotage::LoseResponses) && self.random.percent(12);
+        if self.options.sabotage == Some(Sabotage::WithholdHosts) && response.type_url == TypeUrl::VirtualHost
+        {
+            // One of them only, and the nonce comes: nothing but what the proxy holds can show it.
+            response.resources.pop();
+        }
         if !lost {
             self.fly(id, taken, response);
         }
@@ -376,6 +411,9 @@ impl Simulation {
         let Some(proxy) = self.proxies.get_mut(link.proxy) else { return Ok(()) };
         self.report.responses += 1;
         self.report.resources += response.resources.len();
+        if response.type_url == TypeUrl::VirtualHost {
+            self.report.virtual_hosts += response.resources.len();
+        }
         let name = proxy.name;
         let received = proxy.receive(response);
         self.note(|| format!("{name} receives {}", told(response)));
@@ -393,6 +431,13 @@ impl Simulation {
         };
         if proxy.healing || proxy.picky.is_some() {
             return Ok(());
+        }
+        if let Some(of) = proxy.same_again {
+            // What was listed until its removal is due, and came back before that, was never gone for the proxy.
+            let came_back = proxy.of(of).keys().any(|name| self.judge.was_gone(&proxy.class, of, name));
+            if !came_back {
+                return Err(format!("{}: all of {of:?} was sent again unchanged", proxy.name));
+            }
         }
         for (of, name) in &proxy.repeated {
             // By name, state of the world cannot say that something is gone.

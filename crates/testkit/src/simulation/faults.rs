@@ -15,16 +15,19 @@ pub enum Sabotage {
     IgnoreStale,
     /// Responses go out without waiting for room.
     IgnoreBudget,
+    /// The last virtual host of each response is left out.
+    WithholdHosts,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RemoveFirst,
         Self::LoseResponses,
         Self::ResendAll,
         Self::ForgetCommits,
         Self::IgnoreStale,
         Self::IgnoreBudget,
+        Self::WithholdHosts,
     ];
 }

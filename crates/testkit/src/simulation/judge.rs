@@ -55,7 +55,7 @@ impl Judge {
 fn build(generator: &Generator, world: &Arc<World>, class: &Class) -> BTreeMap<TypeName, Built> {
     let output = Output::with(generator, world, class);
     let of = |of| {
-        let resources = output.resources(of).into_iter().map(plane::resource);
+        let resources = output.resources(of).into_iter().map(|made| plane::resource(class, of, made));
         (of, Rc::new(resources.map(|r| (r.name.clone(), r)).collect()))
     };
     TypeName::ALL.into_iter().map(of).collect()
@@ -77,7 +77,10 @@ pub(super) fn compare(generator: &Generator, world: &Arc<World>, proxy: &Proxy) 
     let built = build(generator, world, &proxy.class);
     for (of, names) in &proxy.subscribed {
         let held = proxy.of(*of);
-        let due = |name: &str| is_wildcard(*of) || names.contains(name);
+        let due = |name: &str| match of {
+            TypeName::VirtualHost => proxy.has_place_for(name),
+            _ => is_wildcard(*of) || names.contains(name),
+        };
         for (name, resource) in built[of].iter().filter(|(name, _)| due(name)) {
             if proxy.refuses(*of, resource.version) {
                 continue;
@@ -106,8 +109,23 @@ pub(super) fn compare(generator: &Generator, world: &Arc<World>, proxy: &Proxy) 
             return Err(format!("no endpoints {missing} are built for cluster {name} of {}", proxy.name));
         }
     }
+    hosts(proxy)?;
     if let Some(name) = proxy.warming.iter().next().filter(|_| proxy.picky.is_none()) {
         return Err(format!("{} waits for endpoints {name} of a cluster it was sent", proxy.name));
     }
     Ok(())
+}
+
+/// Nobody waits for virtual hosts, and a new stream would begin with true claims.
+fn hosts(proxy: &Proxy) -> Result<(), String> {
+    if let Some(route) = proxy.hosts.awaited().next() {
+        return Err(format!("{}: the listener of {route} still waits for virtual hosts", proxy.name));
+    }
+    let orphan = proxy.hosts.claims().find(|name| !proxy.of(TypeName::VirtualHost).contains_key(*name));
+    match orphan.filter(|_| proxy.picky.is_none()) {
+        Some(name) => {
+            Err(format!("{} would claim the virtual host {name}, which it does not use", proxy.name))
+        }
+        None => Ok(()),
+    }
 }

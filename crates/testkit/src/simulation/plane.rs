@@ -46,7 +46,7 @@ pub(super) struct Plane {
     waiting: VecDeque<(Arc<World>, Vec<Flagged>)>,
     world: Arc<World>,
     editions: RefCell<HashMap<EditionOf, (u64, Arc<Edition>)>>,
-    sections: RefCell<Sections<(u64, TypeName)>>,
+    sections: RefCell<Sections<(u64, TypeName, bool)>>,
     pub(super) interner: Arc<Interner>,
 }
 
@@ -103,7 +103,9 @@ impl Plane {
         let revision = tables::Snapshot::revision(&*self.world).0;
         let mut shared = self.sections.borrow_mut();
         let sections = built.sections.iter().map(|made| {
-            shared.get_or_make((made.digest(), of), || made.resources().iter().map(resource).collect())
+            let name = (made.digest(), of, class.capabilities.virtual_hosts);
+            let make = || made.resources().iter().map(|made| resource(class, of, made)).collect();
+            shared.get_or_make(name, make)
         });
         let edition = Edition::of(revision, sections.collect());
         editions.insert(key.clone(), (digest, edition.clone()));
@@ -112,12 +114,12 @@ impl Plane {
 }
 
 /// The same resource in the words of `xds`.
-pub(super) fn resource(built: &generate::Resource) -> Resource {
+pub(super) fn resource(class: &Class, of: TypeName, built: &generate::Resource) -> Resource {
     Resource {
         name: built.name.clone(),
         version: built.version,
-        body: built.body.clone().into(),
-        vhds: false,
+        body: built.body.clone(),
+        vhds: of == TypeName::Route && generate::routes::travels_apart(class, &built.name),
     }
 }
 
@@ -149,6 +151,9 @@ impl Asked {
 impl Source for Seen<'_> {
     fn edition(&self, type_url: &TypeUrl) -> Option<Arc<Edition>> {
         let of = TypeName::from_url(type_url.as_str())?;
+        if of == TypeName::VirtualHost && !self.class.capabilities.virtual_hosts {
+            return None;
+        }
         let (edition, fresh, key) = self.plane.edition(self.class, of);
         let mut asked = self.asked.borrow_mut();
         asked.keys.insert(of, key);

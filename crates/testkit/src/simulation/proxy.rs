@@ -7,6 +7,7 @@ use std::sync::Arc;
 use generate::{Class, TypeName};
 use xds::{Rejection, Request, Resource, Response, TypeUrl, Variant, Wish};
 
+use super::hosts::Hosts;
 use super::references::{self, References};
 
 /// A resource that the proxy has accepted.
@@ -50,8 +51,11 @@ pub(super) struct Proxy {
     pub(super) refused: BTreeSet<(TypeName, Box<str>)>,
     /// What the last response had in it although it was held and not asked for.
     pub(super) repeated: Vec<(TypeName, Arc<str>)>,
+    /// The last response listed all of a type as it was.
+    pub(super) same_again: Option<TypeName>,
     /// What the last response took away.
     lost: Vec<(TypeName, Box<str>)>,
+    pub(super) hosts: Hosts,
 }
 
 /// Types subscribed to as a whole.
@@ -79,7 +83,9 @@ impl Proxy {
             healing: false,
             refused: BTreeSet::new(),
             repeated: Vec::new(),
+            same_again: None,
             lost: Vec::new(),
+            hosts: Hosts::default(),
         }
     }
 
@@ -90,7 +96,8 @@ impl Proxy {
 
     /// Whether it refuses content of this version.
     pub(super) fn refuses(&self, of: TypeName, version: u64) -> bool {
-        let refusable = matches!(of, TypeName::Cluster | TypeName::Listener | TypeName::Route);
+        let refusable =
+            matches!(of, TypeName::Cluster | TypeName::Listener | TypeName::Route | TypeName::VirtualHost);
         self.picky
             .is_some_and(|salt| refusable && (version ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60 == 0)
     }
@@ -99,6 +106,7 @@ impl Proxy {
     pub(super) fn open(&mut self) -> Vec<Request> {
         self.asked.clear();
         self.warming.clear();
+        self.hosts.open();
         self.nonces.clear();
         self.healing = self.variant == Variant::Sotw;
         self.first = self.subscribed.keys().copied().collect();
@@ -111,9 +119,11 @@ impl Proxy {
         let held = self.held.get(&of);
         let wish = match self.variant {
             Variant::Delta => {
-                let claims = held.into_iter().flatten();
-                let claims: Vec<_> =
-                    claims.map(|(n, h)| (n.to_string(), h.resource.wire_version())).collect();
+                let held = held.into_iter().flatten();
+                let claims: Vec<_> = match of {
+                    TypeName::VirtualHost => self.hosts.claimed(),
+                    _ => held.map(|(n, h)| (n.to_string(), h.resource.wire_version())).collect(),
+                };
                 Wish::Delta { subscribe: names.clone(), unsubscribe: Vec::new(), claims }
             }
             Variant::Sotw => Wish::Sotw { names: names.clone() },
@@ -152,15 +162,20 @@ impl Proxy {
         self.nonces.insert(of, response.nonce.clone());
         self.lost.clear();
         self.repeated.clear();
+        self.same_again = None;
         let first = self.first.remove(&of);
         let whole = self.variant == Variant::Sotw && is_wildcard(of);
         let bad = response.resources.iter().any(|r| self.refuses(of, r.version));
         if self.picky.is_none() {
             self.expect_news(of, response, first, whole)?;
         }
-        // Envoy takes clusters and listeners one by one; of a response with routes all or nothing.
+        // Envoy takes clusters and listeners one by one; of a response with routes or their hosts all or nothing.
+        let accepted = !bad || !matches!(of, TypeName::Route | TypeName::VirtualHost);
+        if of == TypeName::VirtualHost {
+            self.hosts.receive(response, accepted)?;
+        }
         let mut resent = BTreeSet::new();
-        if !bad || of != TypeName::Route {
+        if accepted {
             if whole {
                 self.drop_unlisted(of, response);
             }
@@ -197,11 +212,8 @@ impl Proxy {
         if whole {
             let kept = response.resources.len() - news;
             let same = news == 0 && kept == held.len();
-            return if same && !first {
-                Err(format!("all of {of:?} was sent again unchanged"))
-            } else {
-                Ok(())
-            };
+            self.same_again = (same && !first).then_some(of);
+            return Ok(());
         }
         // A name that was let go of meanwhile may leave its answer empty; of a whole type nothing must come for nothing.
         let empty = response.resources.is_empty() && response.removed.is_empty();
@@ -234,7 +246,10 @@ impl Proxy {
         resent: &mut BTreeSet<Box<str>>,
     ) -> Result<(), String> {
         let name: &str = &resource.name;
-        let wanted = is_wildcard(of) || self.subscribed.get(&of).is_some_and(|names| names.contains(name));
+        let wanted = match of {
+            TypeName::VirtualHost => self.has_place_for(name),
+            _ => is_wildcard(of) || self.subscribed.get(&of).is_some_and(|names| names.contains(name)),
+        };
         if !wanted {
             return Ok(());
         }
@@ -255,6 +270,9 @@ impl Proxy {
         if of == TypeName::Endpoint {
             self.warming.remove(name);
         }
+        if references.hosts_apart && !self.of(of).contains_key(name) {
+            self.hosts.wait_for(&resource.name);
+        }
         let held = Held { resource: resource.clone(), references };
         self.held.entry(of).or_default().insert(resource.name.clone(), held);
         Ok(())
@@ -264,6 +282,9 @@ impl Proxy {
         self.refused.remove(&(of, Box::from(name)));
         if self.held.get_mut(&of).and_then(|held| held.remove(name)).is_some() {
             self.lost.push((of, name.into()));
+        }
+        if of == TypeName::Route {
+            self.drop_hosts_of(name);
         }
     }
 
@@ -282,6 +303,13 @@ impl Proxy {
         }
         if of == TypeName::Listener {
             out.extend(self.want(TypeName::Route, &BTreeSet::new()));
+        }
+        // Once, whatever comes later: it asks for all of them without a name.
+        let apart = self.of(TypeName::Route).values().any(|route| route.references.hosts_apart);
+        if apart && !self.subscribed.contains_key(&TypeName::VirtualHost) {
+            self.subscribed.insert(TypeName::VirtualHost, BTreeSet::new());
+            self.first.insert(TypeName::VirtualHost);
+            out.push(self.first_request(TypeName::VirtualHost));
         }
         if matches!(of, TypeName::Listener | TypeName::Cluster) {
             out.extend(self.want(TypeName::Secret, &BTreeSet::new()));
@@ -308,6 +336,14 @@ impl Proxy {
             }
         }
         out
+    }
+
+    /// Asks for one virtual host by itself, as the on-demand filter does; see [`Proxy::demand`].
+    pub(super) fn ask_for_host(&mut self, at: usize) -> Option<Request> {
+        let name = self.demand(at)?;
+        self.ask(TypeName::VirtualHost, &name);
+        let wish = Wish::Delta { subscribe: vec![name.into()], unsubscribe: vec![], claims: vec![] };
+        Some(self.request(TypeName::VirtualHost, "", None, wish))
     }
 
     fn want(&mut self, of: TypeName, resent: &BTreeSet<Box<str>>) -> Option<Request> {
@@ -360,7 +396,7 @@ impl Proxy {
     /// mentions them, and uses what it had.
     pub(super) fn dangling(&self) -> Vec<Dangling> {
         let mut out = Vec::new();
-        for of in [TypeName::Cluster, TypeName::Listener, TypeName::Route] {
+        for of in [TypeName::Cluster, TypeName::Listener, TypeName::Route, TypeName::VirtualHost] {
             for held in self.of(of).values() {
                 let from = || (of, held.resource.name.clone(), held.resource.version);
                 let clusters = held.references.clusters.iter();

@@ -10,7 +10,7 @@ use proto::envoy::config::cluster::v3::{Cluster, cluster};
 use proto::envoy::config::core::v3::{ConfigSource, TransportSocket, config_source::ConfigSourceSpecifier};
 use proto::envoy::config::listener::v3::{Filter, Listener, filter};
 use proto::envoy::config::route::v3::{
-    RouteAction, RouteConfiguration, route::Action, route_action::ClusterSpecifier,
+    RouteAction, RouteConfiguration, VirtualHost, route::Action, route_action::ClusterSpecifier,
 };
 use proto::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, http_connection_manager::RouteSpecifier,
@@ -29,6 +29,8 @@ pub(crate) struct References {
     pub(crate) secrets: BTreeSet<Box<str>>,
     /// Clusters only: the name under which it asks for endpoints.
     pub(crate) endpoints: Option<Box<str>>,
+    /// Route configurations only: virtual hosts come as resources of their own.
+    pub(crate) hosts_apart: bool,
 }
 
 thread_local! {
@@ -48,6 +50,7 @@ pub(crate) fn of(of: TypeName, resource: &xds::Resource) -> Result<Rc<References
         TypeName::Cluster => Cluster::decode(bytes).map(|cluster| found.cluster(&cluster)),
         TypeName::Listener => Listener::decode(bytes).map(|listener| found.listener(&listener)),
         TypeName::Route => RouteConfiguration::decode(bytes).map(|route| found.route(&route)),
+        TypeName::VirtualHost => VirtualHost::decode(bytes).map(|host| found.host(&host)),
         _ => Ok(()),
     };
     read.map_err(|error| format!("{of:?} {} cannot be read: {error}", resource.name))?;
@@ -102,8 +105,12 @@ impl References {
     }
 
     fn route(&mut self, configuration: &RouteConfiguration) {
-        let routes = configuration.virtual_hosts.iter().flat_map(|host| &host.routes);
-        for route in routes {
+        self.hosts_apart = configuration.vhds.is_some();
+        configuration.virtual_hosts.iter().for_each(|host| self.host(host));
+    }
+
+    fn host(&mut self, host: &VirtualHost) {
+        for route in &host.routes {
             if let Some(Action::Route(action)) = &route.action {
                 self.action(action);
             }

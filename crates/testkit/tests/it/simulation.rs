@@ -57,6 +57,7 @@ fn whatever_happens_every_proxy_ends_with_exactly_what_it_should_have() {
             report.edits > 0 && report.refused > 0 && report.restarts > 0 && report.in_flight > 0,
             "{report:?}"
         );
+        assert!(report.virtual_hosts > 0, "nobody takes virtual hosts of their own: {report:?}");
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Options {
     pub max_request_bytes: usize,
     /// Bytes that may be on their way to all clients together.
     pub budget_bytes: usize,
+    /// Responses that may be on their way to all clients together, besides (`PILOT_PUSH_THROTTLE`; upstream counts
+    /// what it computes, too, which here is shared and costs a client nothing). Zero: as many as their bytes allow.
+    pub max_pushes: usize,
     /// A client that takes longer than this for a response gives its share of the budget to others.
     pub stall_after: Duration,
     /// A client that takes longer than this is disconnected (`PILOT_XDS_SEND_TIMEOUT`).
@@ -67,6 +70,7 @@ impl Default for Options {
         Self {
             max_request_bytes: 4 << 20,
             budget_bytes: 64 << 20,
+            max_pushes: 0,
             stall_after: Duration::from_millis(500),
             send_timeout: None,
             keepalive_interval: Duration::from_secs(30),
@@ -147,7 +151,7 @@ impl<C: Catalog> Server<C> {
         let identifier = options.control_plane.clone();
         Self(Arc::new(Shared {
             catalog,
-            budget: PushBudget::new(options.budget_bytes),
+            budget: PushBudget::new(options.budget_bytes, options.max_pushes),
             connections: Connections::default(),
             metrics,
             control_plane: ControlPlane { identifier }.encode_to_vec().into(),

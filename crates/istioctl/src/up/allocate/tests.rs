@@ -75,3 +75,21 @@ fn a_held_port_is_not_given() {
     assert!(first > held);
     assert!(allocator.port(held, "x").unwrap() > first);
 }
+
+#[test]
+fn any_port_is_a_free_one_and_never_zero() {
+    let mut allocator = Allocator::new().unwrap();
+    let (one, two) = (allocator.port(0, "x").unwrap(), allocator.port(0, "x").unwrap());
+    assert!(one >= 1024 && two >= 1024 && one != two, "{one} {two}");
+    assert!(TcpListener::bind(("127.0.0.1", one)).is_ok());
+}
+
+#[test]
+fn a_port_that_any_program_keeps_is_no_listeners() {
+    let services = services();
+    let selecting: Vec<&Service> = services.iter().collect();
+    let mut allocator = Allocator::with(everything).unwrap();
+    allocator.keep([9080]);
+    let place = allocator.workload(&selecting, &BTreeMap::new(), &services).unwrap();
+    assert_eq!(place.ports[0].listener, 18000, "another workload's program has 9080 on all addresses");
+}

@@ -78,6 +78,10 @@ fn the_users_sidecar_is_merged_and_never_shadowed() {
     assert_eq!(spec["outboundTrafficPolicy"]["mode"], "REGISTRY_ONLY");
     assert_eq!(spec["inboundConnectionPool"]["tcp"]["maxConnections"], 3);
     assert_eq!(spec["ingress"][0]["bind"], "127.64.0.2");
+    // of several Sidecars that match, the control plane takes the oldest, and what has no time is of 1970
+    let generated = sidecar(&member(&place, &labels), users);
+    let born = generated["metadata"]["creationTimestamp"].as_str().unwrap();
+    assert!(born.parse::<jiff::Timestamp>().unwrap() < jiff::Timestamp::UNIX_EPOCH);
 }
 
 #[test]

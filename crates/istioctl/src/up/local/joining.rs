@@ -8,6 +8,7 @@ use super::{Local, Names};
 use crate::up::children::Running;
 use crate::up::control::{Answer, Join};
 use crate::up::folder::Folder;
+use crate::up::kept::Kept;
 use crate::up::meshfile::{self, Workload};
 use crate::up::{agents, allocate, generated};
 
@@ -74,6 +75,6 @@ impl Local {
         let Some(inhabitant) = self.inhabitants.remove(id) else { return Vec::new() };
         let _ = std::fs::remove_file(self.plan.paths.generated().join(format!("{id}.yaml")));
         let _ = self.publish();
-        inhabitant.app.into_iter().chain(inhabitant.agent).collect()
+        [inhabitant.app, inhabitant.agent].into_iter().filter_map(Kept::release).collect()
     }
 }

@@ -1,14 +1,16 @@
 //! The mesh's processes: control plane, agents, gateway, programs; started, watched, stopped.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use super::{ISTIOD, Local, Names};
 use crate::up::agents::Agent;
-use crate::up::children::{Program, Running};
+use crate::up::children::Program;
 use crate::up::generated::{self, GATEWAY, ROOT_NAMESPACE};
+use crate::up::kept::Kept;
 use crate::up::{allocate, holders, paths};
 
 impl Local {
@@ -53,6 +55,8 @@ impl Local {
             ("CLUSTER_ID", "Kubernetes".to_owned()),
             // a person waits for the answer to an edit; there are few proxies
             ("PILOT_DEBOUNCE_AFTER", "20ms".to_owned()),
+            // its allocator's: huge pages are for large meshes; on one machine they hold ten megabytes for nothing
+            ("MIMALLOC_ALLOW_THP", "0".to_owned()),
         ];
         let env = env.map(|(key, value)| (key.to_owned(), value)).into();
         let program = Program {
@@ -62,7 +66,8 @@ impl Local {
             env,
             ..Program::default()
         };
-        self.control_plane = Some(self.plan.starter.start(&program)?);
+        let running = self.plan.starter.start(&program, self.control_plane.is_missed())?;
+        self.control_plane.begin(running, Instant::now());
         Ok(())
     }
 
@@ -86,9 +91,9 @@ impl Local {
             http_proxy,
         };
         let program = agent.program(&self.plan, directory)?;
-        let running = self.plan.starter.start(&program)?;
+        let running = self.plan.starter.start(&program, inhabitant.agent.is_missed())?;
         inhabitant.seen.pid = running.process.pid;
-        inhabitant.agent = Some(running);
+        inhabitant.agent.begin(running, Instant::now());
         Ok(())
     }
 
@@ -110,9 +115,9 @@ impl Local {
             http_proxy: None,
         };
         let program = agent.program(&self.plan, directory)?;
-        let running = self.plan.starter.start(&program)?;
+        let running = self.plan.starter.start(&program, self.gateway.is_missed())?;
         self.gateway_seen.pid = running.process.pid;
-        self.gateway = Some(running);
+        self.gateway.begin(running, Instant::now());
         Ok(())
     }
 
@@ -143,16 +148,16 @@ impl Local {
             without: vec!["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
             hosts: (self.plan.names == Names::Hosts).then(|| self.plan.paths.hosts(id)),
         };
-        let running = self.plan.starter.start(&program)?;
+        let running = self.plan.starter.start(&program, inhabitant.app.is_missed())?;
         inhabitant.seen.app_pid = Some(running.process.pid);
-        inhabitant.app = Some(running);
+        inhabitant.app.begin(running, Instant::now());
         Ok(())
     }
 
     /// The ports that a started program listens on, whatever it was told.
     #[must_use]
     pub fn ports_of_app(&self, id: &str) -> Vec<u16> {
-        let app = self.inhabitants.get(id).and_then(|inhabitant| inhabitant.app.as_ref());
+        let app = self.inhabitants.get(id).and_then(|inhabitant| inhabitant.app.running());
         app.map(|running| holders::listening_in_group(running.process.pid)).unwrap_or_default()
     }
 
@@ -191,57 +196,32 @@ impl Local {
         counts.into_iter().max_by_key(|(port, count)| (*count, u16::MAX - port)).map(|(port, _)| port)
     }
 
-    /// The first process that has ended although nobody stopped it, with the end of its output.
-    pub fn casualty(&mut self) -> Option<(String, String)> {
-        let agents = self.inhabitants.values_mut().flat_map(|i| i.agent.iter_mut().chain(i.app.iter_mut()));
-        let all = self.control_plane.iter_mut().chain(self.gateway.iter_mut()).chain(agents);
-        for running in all {
+    /// The first process that has ended although nobody stopped it, with the end of its output. For the start, which
+    /// gives up then; a mesh that runs mends itself, see [`Local::revive`].
+    pub fn casualty(&mut self) -> Option<String> {
+        let members = self.inhabitants.values_mut().flat_map(|i| [&mut i.agent, &mut i.app]);
+        let all = [&mut self.control_plane, &mut self.gateway].into_iter().chain(members);
+        for running in all.filter_map(Kept::running_mut) {
             if let Some(status) = running.ended() {
                 let log = format!("{}\n{}", running.log.display(), running.log_tail(12));
-                return Some((
-                    running.name.clone(),
-                    format!("{} ended ({status}); its output, {log}", running.name),
-                ));
+                return Some(format!("{} ended ({status}); its output, {log}", running.name));
             }
         }
         None
     }
 
-    /// Forgets a process that has ended, so that it is reported once. True if the mesh cannot go on without it.
-    pub fn bury(&mut self, name: &str) -> bool {
-        if self.control_plane.as_ref().is_some_and(|running| running.name == name) {
-            return true;
-        }
-        let is = |running: &Option<Running>| running.as_ref().is_some_and(|running| running.name == name);
-        if is(&self.gateway) {
-            self.gateway = None;
-        }
-        for inhabitant in self.inhabitants.values_mut() {
-            if is(&inhabitant.agent) {
-                inhabitant.agent = None;
-                inhabitant.seen.ready = false;
-            }
-            if is(&inhabitant.app) {
-                inhabitant.app = None;
-                inhabitant.seen.app_pid = None;
-            }
-        }
-        false
-    }
-
     /// Stops everything: programs and proxies together, then the control plane.
     pub async fn stop(mut self) {
         let mut stopping = tokio::task::JoinSet::new();
-        for inhabitant in std::mem::take(&mut self.inhabitants).into_values() {
-            for running in inhabitant.app.into_iter().chain(inhabitant.agent) {
+        let gateway = std::mem::take(&mut self.gateway);
+        let inhabitants = std::mem::take(&mut self.inhabitants).into_values();
+        for kept in inhabitants.flat_map(|i| [i.app, i.agent]).chain([gateway]) {
+            if let Some(running) = kept.release() {
                 stopping.spawn(running.stop());
             }
         }
-        if let Some(gateway) = self.gateway.take() {
-            stopping.spawn(gateway.stop());
-        }
         while stopping.join_next().await.is_some() {}
-        if let Some(control_plane) = self.control_plane.take() {
+        if let Some(control_plane) = self.control_plane.release() {
             control_plane.stop().await;
         }
     }

@@ -16,15 +16,21 @@ use crate::up::{meshfile, sample};
 const ENTER: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
 const WAIT: &str = "#!/bin/sh\nexec sleep 60\n";
 
-fn script(path: &Path, text: &str) {
+pub(super) fn script(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn settled(directory: &Path, names: Names) -> Local {
+pub(super) fn settled(directory: &Path, names: Names) -> Local {
+    settle(directory, names, &[]).unwrap()
+}
+
+/// The sample with other files in its folder.
+fn settle(directory: &Path, names: Names, files: &[(&str, &str)]) -> anyhow::Result<Local> {
     let paths = Paths::new(directory, None);
     paths.create().unwrap();
     let folder_path = sample::write(&paths).unwrap();
+    files.iter().for_each(|(name, text)| fs::write(folder_path.join(name), text).unwrap());
     let file = meshfile::read(&folder_path).unwrap();
     script(&directory.join("istioctl"), ENTER);
     let starter = Starter {
@@ -42,8 +48,9 @@ fn settled(directory: &Path, names: Names) -> Local {
         stock: true,
         names,
         ports: Ports { gateway: 18080, gateway_tls: 18443, ..Ports::default() },
+        gateway_bind: std::net::Ipv4Addr::LOCALHOST,
     };
-    Local::settle(plan, Allocator::new().unwrap()).unwrap()
+    Local::settle(plan, Allocator::new().unwrap())
 }
 
 fn generated(local: &Local) -> Vec<String> {
@@ -69,6 +76,34 @@ fn every_workload_of_the_sample_gets_objects_and_names_before_anything_starts() 
     let env = local.app_env("reviews-v1.default");
     assert_eq!(env["PORT"], reviews.place.ports[0].app.to_string());
     assert!(!env.contains_key("http_proxy"), "names are enough");
+}
+
+#[test]
+fn ports_that_cannot_be_listened_on_and_policies_that_would_loop_are_known_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let mesh = "workloads: [{name: web, ports: {9080: 9080}}]\n";
+    let service = "kind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n";
+    let files = [("mesh.yaml", mesh), ("web.yaml", service)];
+    let local = settle(directory.path(), Names::Hosts, &files).unwrap();
+    assert_eq!(local.privileged_services(), ["web.default:80"]);
+    let kept = local.services_at_kept_ports();
+    assert!(kept.contains(&"reviews.default:9080".to_owned()), "{kept:?}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let mesh = "meshConfig: {outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}}\n";
+    let error = settle(directory.path(), Names::Hosts, &[("mesh.yaml", mesh)]).err().unwrap().to_string();
+    assert!(error.contains("ALLOW_ANY or REGISTRY_ONLY"), "{error}");
+}
+
+#[test]
+fn the_gateways_url_is_where_this_machine_reaches_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut local = settled(directory.path(), Names::Hosts);
+    assert_eq!(local.gateway_url(), "http://127.0.0.1:18080");
+    local.plan.gateway_bind = std::net::Ipv4Addr::UNSPECIFIED;
+    assert_eq!(local.gateway_url(), "http://127.0.0.1:18080", "it is reached here all the same");
+    local.plan.gateway_bind = std::net::Ipv4Addr::new(192, 0, 2, 7);
+    assert_eq!(local.gateway_url(), "http://192.0.2.7:18080");
 }
 
 #[test]
@@ -138,13 +173,13 @@ async fn a_failed_join_leaves_no_object_behind() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_by_itself_is_reported_once_with_its_output() {
+async fn a_process_that_ends_during_the_start_is_reported_with_its_output() {
     let directory = tempfile::tempdir().unwrap();
     let mut local = settled(directory.path(), Names::Hosts);
     script(&directory.path().join("pilot-agent"), "#!/bin/sh\necho out of order\nexit 4\n");
     local.start_agent("details-v1.default").unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    let (name, message) = loop {
+    let message = loop {
         if let Some(found) = local.casualty() {
             break found;
         }
@@ -152,6 +187,4 @@ async fn a_process_that_ends_by_itself_is_reported_once_with_its_output() {
         tokio::task::yield_now().await;
     };
     assert!(message.contains("exit status: 4") && message.contains("out of order"), "{message}");
-    assert!(!local.bury(&name), "one proxy is not the mesh");
-    assert!(local.casualty().is_none());
 }

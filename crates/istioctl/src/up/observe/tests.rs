@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Seen, acknowledged, expiry};
+use super::{Seen, acknowledged, expiry, refused_connections};
 
 #[test]
 fn the_certificate_that_ends_first_counts() {
@@ -27,4 +27,13 @@ fn the_newest_acknowledgement_of_any_type_is_the_version() {
     acknowledged(&syncz, "2026-01-01T00:00:25Z".parse().unwrap(), &mut proxies);
     let seen = &proxies["a.default"];
     assert_eq!((seen.version.as_str(), seen.acked_seconds_ago), ("n2", Some(5)));
+}
+
+#[test]
+fn refused_connections_are_summed_over_listeners() {
+    let metrics = "# TYPE envoy_listener_no_filter_chain_match counter\n\
+        envoy_listener_no_filter_chain_match{listener_address=\"127.64.0.2_9080\"} 3\n\
+        envoy_listener_no_filter_chain_match{listener_address=\"127.64.0.2_15021\"} 1\n\
+        istio_requests_total{no_filter_chain_match=\"x\"} 9\n";
+    assert_eq!(refused_connections(metrics), 4);
 }
