@@ -9,7 +9,7 @@ use tables::{Ask, Asking, Level};
 use crate::encoded::{Resource, TypeName, digest, digest_debug};
 use crate::proxy::{OwnWorkload, Proxy, ProxyKind};
 use crate::scope::{Named, Scope, ScopedService};
-use crate::{clusters, endpoints, gateways, listeners, names, routes, scope, secrets};
+use crate::{clusters, endpoints, gateways, listeners, names, provenance, routes, scope, secrets};
 
 /// Declares an ask: its place in the order.
 macro_rules! level {
@@ -330,7 +330,7 @@ impl Ask for VirtualHosts {
     type World = World;
     type Out = Vec<routes::PartHost>;
     fn build(&self, r: &Asking<'_, Self>) -> Vec<routes::PartHost> {
-        match &self.part.source {
+        provenance::part(r, &self.part.route, &self.part.source, || match &self.part.source {
             PartSource::Service(key) => routes::service_part(r, r.world(), &self.proxy, &self.part, key),
             PartSource::VirtualService(name) => {
                 let seen = r.ask(&ScopeOf(self.proxy.clone()));
@@ -338,7 +338,7 @@ impl Ask for VirtualHosts {
                     r.ask(&RouteServices { proxy: self.proxy.clone(), name: self.part.route.clone() });
                 routes::part(r, r.world(), &self.proxy, &seen, &table, &self.part, name)
             }
-        }
+        })
     }
     fn digest(out: &Vec<routes::PartHost>) -> u64 {
         routes::digest_parts(out)

@@ -12,6 +12,7 @@ use tables::{Level, Reads};
 use crate::proxy::Proxy;
 
 mod convert;
+mod origins;
 
 /// `(namespace, name)` of an object.
 pub type Named = (Arc<str>, Arc<str>);

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use config::host;
 use config::mesh::{MeshConfig, OutboundTrafficPolicyMode as Policy};
 use config::protocol::Protocol;
+use config::{Kind, host};
 use mesh::routes::{Head, VirtualService};
 use mesh::services::{Resolution, Service};
 use mesh::{ServiceKey, World};
@@ -22,8 +22,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::domains::{self, Domain, with_port};
 use super::{BuiltRoute, Part, PartHost, hash, headers, http, matches, session};
 use crate::clusters::subset_key;
-use crate::encoded::{Resource, bool_value, seconds, u32_value};
+use crate::encoded::{Resource, TypeName, bool_value, seconds, u32_value};
 use crate::plan::PartSource;
+use crate::provenance::{self, Origin};
 use crate::proxy::{Proxy, ProxyKind};
 use crate::scope::{Egress, Named, Scope};
 
@@ -287,6 +288,10 @@ pub(super) fn service_part<L: Level>(
     let mesh = &crate::settings(r, world).mesh;
     let build = |port: u32| {
         let host = service.key.hostname.as_str();
+        provenance::notes(r, |say| {
+            say("", Origin::service(service, Some(port)));
+            http::tell_default(mesh, say);
+        });
         let cluster = subset_key("outbound", port, "", host);
         let mut route = http::default_outbound(cluster, format!("{}/*", with_port(host, port)), mesh);
         if let Some(policy) = hash::of_service(r, world, proxy, service, port).as_ref().and_then(hash::policy)
@@ -296,7 +301,14 @@ pub(super) fn service_part<L: Level>(
         }
         host_of_service(r, world, proxy, part.port, service, port, vec![route])
     };
-    http_ports(service, part.port).into_iter().map(build).collect()
+    let named = |port: u32| virtual_host(&with_port(&service.key.hostname.to_lowercase(), port));
+    let ports = http_ports(service, part.port).into_iter();
+    ports.map(|port| provenance::within(r, || named(port), || build(port))).collect()
+}
+
+/// The path of a virtual host of this name.
+fn virtual_host(name: &str) -> String {
+    format!("virtual_hosts[{name}]")
 }
 
 /// See [`super::part`].
@@ -320,7 +332,7 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
     let gateways = ["mesh".to_owned()];
     let lookup = |h: &str| table.services.get(h).and_then(|s| table.service(s));
     let context = table.context(&gateways, &lookup);
-    let built = http::routes(&context, routes);
+    let (built, said) = provenance::collect(table.r, || http::routes(&context, routes));
     if built.is_empty() {
         return Vec::new();
     }
@@ -340,6 +352,10 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
     for (port, services) in ports {
         for h in &hosts {
             let h = h.to_lowercase();
+            provenance::within(r, || virtual_host(&with_port(&h, port)), || {
+                provenance::note(r, || ("", of_host(head)));
+                said.again(r, String::new);
+            });
             out.push(PartHost {
                 name: with_port(&h, port).into(),
                 full: h.as_str().into(),
@@ -348,10 +364,23 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
                 rest: rest(r, world, proxy, None, built.clone()),
             });
         }
-        let one = |s: &Service| host_of_service(r, world, proxy, table.port, s, port, built.clone());
+        let one = |s: &Service| {
+            let name = || virtual_host(&with_port(&s.key.hostname.to_lowercase(), port));
+            provenance::within(r, name, || {
+                provenance::note(r, || ("", of_host(head)));
+                provenance::note(r, || ("domains", Origin::service(s, Some(port))));
+                said.again(r, String::new);
+                host_of_service(r, world, proxy, table.port, s, port, built.clone())
+            })
+        };
         out.extend(services.into_iter().map(one));
     }
     out
+}
+
+/// What makes virtual hosts of a virtual service.
+fn of_host(head: &Head) -> Origin {
+    Origin::field(Kind::VirtualService, (&head.namespace, &head.name), "spec.hosts")
 }
 
 /// The virtual host of a service's port at a listener (whose `port` is 0 if it serves all).
@@ -434,6 +463,14 @@ pub(super) fn assemble<L: Level>(
             }),
         });
     }
+    provenance::kept(r, name, || hosts.iter().map(|(host, _)| host.name.clone()).collect());
+    provenance::resource(r, TypeName::Route, || name.clone(), || {
+        let egress = || listener(scope, name).map(|(_, egress)| egress);
+        provenance::note(r, || ("", scope.egress_origin(egress())));
+        if !sniffed {
+            provenance::note(r, || ("virtual_hosts[*]", scope.policy_origin(r, world)));
+        }
+    });
     let chunk = |bytes: Bytes| (xxh3_64(&bytes), bytes);
     let mut chunks = vec![chunk(head.encode_to_vec().into())];
     let mut virtual_hosts = Vec::new();

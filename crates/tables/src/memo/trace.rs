@@ -25,8 +25,8 @@ pub struct Trace {
 /// A question, and its answer with the digest.
 type Built = (Box<dyn Any>, Box<dyn Any>);
 
-/// A moment of a [`Trace`].
-#[derive(Clone, Copy, Debug)]
+/// A moment of a [`Trace`]; by default its beginning.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Mark(usize);
 
 impl Trace {

@@ -86,7 +86,7 @@ fn an_explained_answer_is_the_served_one_and_leaves_no_memo() {
 #[test]
 fn every_ask_speaks_once_and_who_asks_may_rework_what_it_said() {
     let explained = Memos::new().explain(&world(), &Sum);
-    let start = Mark(0);
+    let start = Mark::default();
     assert_eq!(explained.trace.take::<String>(start), ["sum of row 1", "sum of row 2"]);
     assert_eq!(explained.trace.take::<u32>(start), [1, 2]);
     assert!(explained.trace.take::<u32>(start).is_empty());
