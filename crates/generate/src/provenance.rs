@@ -224,6 +224,17 @@ impl Said {
         }
     }
 
+    /// Adds what `build` says.
+    pub(crate) fn add<L: Level>(&mut self, r: &Reads<L>, build: impl FnOnce()) {
+        let ((), said) = collect(r, build);
+        self.0.extend(said.0);
+    }
+
+    /// Adds what was said of another.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Says it below a path.
     pub(crate) fn again<L: Level>(&self, r: &Reads<L>, path: impl FnOnce() -> String) {
         if let Some(trace) = r.trace() {
@@ -241,6 +252,23 @@ impl Said {
         };
         Self(self.0.iter().filter_map(rest).collect())
     }
+}
+
+/// Every resource that `build` says something about is there because of this as well.
+pub(crate) fn because<L: Level, T>(
+    r: &Reads<L>,
+    origin: impl FnOnce() -> Origin,
+    build: impl FnOnce() -> T,
+) -> T {
+    let Some(trace) = r.trace() else { return build() };
+    let (out, said) = collect(r, build);
+    let about: BTreeSet<_> = said.0.iter().filter_map(|note| note.of.clone()).collect();
+    said.0.into_iter().for_each(|note| trace.say(note));
+    let origin = origin();
+    for of in about {
+        trace.say(Note { of: Some(of), path: String::new(), origin: origin.clone(), part: None });
+    }
+    out
 }
 
 /// What `build` says is about a route configuration, contributed by `part`: of virtual hosts of one name the first

@@ -18,7 +18,8 @@ use self::streams::StreamRoutes;
 use self::views::{View, views};
 use super::Built;
 use crate::addresses::UNSPECIFIED;
-use crate::encoded::Resource;
+use crate::encoded::{Resource, TypeName};
+use crate::provenance::{self, Origin};
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::{Egress, Scope};
 
@@ -46,6 +47,13 @@ pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, sc
     let mut messages = Messages::new(&outbound);
     entries.by_bind.values().for_each(|entry| messages.add(entry));
     if let Some(listener) = outbound.virtual_outbound(&messages.filters) {
+        provenance::resource(r, TypeName::Listener, || listener.name.as_str(), || {
+            messages.said.again(r, String::new);
+            provenance::notes(r, |say| {
+                say("", Origin::mesh("proxyListenPort"));
+                say("filter_chains[virtualOutbound-catchall-tcp]", scope.policy_origin(r, world));
+            });
+        });
         messages.resources.push(Resource::encode(listener.name.as_str(), &listener));
     }
     Built { resources: messages.resources, routes: entries.routes(), pods: entries.pods, ..Built::default() }
@@ -102,11 +110,15 @@ impl<'a, L: Level> Outbound<'a, L> {
     fn entries(&self) -> Entries<'a> {
         let mut out = Entries::default();
         for egress in &self.scope.egress {
-            self.egress(egress, &mut out);
+            let origin = || self.scope.egress_origin(Some(egress));
+            provenance::because(self.r, origin, || self.egress(egress, &mut out));
         }
         if let Some(entry) = self.http_proxy()
             && let Some(address) = entry.bind.primary()
         {
+            provenance::resource(self.r, TypeName::Listener, || entry.bind.name(entry.port), || {
+                provenance::note(self.r, || ("", self.http_proxy_origin()));
+            });
             out.by_bind.insert((address.clone(), entry.port), entry);
         }
         out
