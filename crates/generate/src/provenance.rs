@@ -48,8 +48,6 @@ pub enum Origin {
     MeshConfig(Cow<'static, str>),
     /// What the proxy says of itself: a field of its metadata.
     Proxy(Cow<'static, str>),
-    /// An environment variable of the control plane.
-    Switch(&'static str),
     /// Nobody said anything, and this holds then.
     Default(Cow<'static, str>),
 }

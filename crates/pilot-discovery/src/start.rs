@@ -136,6 +136,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     .await?;
     let first = first?;
     let settings = sources.mesh().settings().clone();
+    let mesh_places = sources.mesh().places();
     let trust_domain = settings.mesh.trust_domain.clone();
 
     let authority = open_authority(&options, &trust_domain, &clock, &metrics)?;
@@ -159,6 +160,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         connections: server.connections().clone(),
         events,
         objects,
+        mesh_places,
         metrics,
         ready: ready.clone(),
         cluster: options.cluster.clone(),

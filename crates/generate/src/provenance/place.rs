@@ -43,8 +43,6 @@ pub enum Place {
     },
     /// In the metadata of the proxy.
     Proxy(Cow<'static, str>),
-    /// In the environment of the control plane.
-    Switch(&'static str),
     /// Nowhere: this default holds.
     Default(Cow<'static, str>),
 }
@@ -81,7 +79,6 @@ impl<'a> Places<'a> {
                 Place::MeshConfig { field: field.clone(), at }
             }
             Origin::Proxy(field) => Place::Proxy(field.clone()),
-            Origin::Switch(name) => Place::Switch(name),
             Origin::Default(which) => Place::Default(which.clone()),
         }
     }
