@@ -10,7 +10,8 @@ mod proxy_config;
 
 pub use defaults::*;
 pub use merge::{
-    Outcome, apply_mesh_config, apply_proxy_config, mesh_config_places, parse_mesh_config, parse_mesh_networks,
+    Outcome, apply_mesh_config, apply_proxy_config, mesh_config_places, parse_mesh_config,
+    parse_mesh_networks,
 };
 pub use mesh_config::*;
 pub use network::*;

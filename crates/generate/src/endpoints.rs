@@ -155,7 +155,9 @@ impl<L: Level> View<'_, L> {
                     ..LocalityLbEndpoints::default()
                 },
             });
-            provenance::notes(self.r, |say| origins::tell_endpoint(self.r, self.world, self.service, row, say));
+            provenance::notes(self.r, |say| {
+                origins::tell_endpoint(self.r, self.world, self.service, row, say)
+            });
             group.built.lb_endpoints.push(self.endpoint(row, self.uses_tls(mode, row)));
             group.rows.push(row.clone());
         }

@@ -22,9 +22,14 @@ const CLUSTERSET: &str = ".clusterset.local";
 /// The table of an outbound form; its resource name is empty, as upstream's.
 pub fn table<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Resource {
     let mut out = NameTable::default();
-    provenance::resource(r, TypeName::NameTable, || "", || {
-        provenance::note(r, || ("", Origin::default("the names of all services that the proxy sees")));
-    });
+    provenance::resource(
+        r,
+        TypeName::NameTable,
+        || "",
+        || {
+            provenance::note(r, || ("", Origin::default("the names of all services that the proxy sees")));
+        },
+    );
     for egress in &scope.egress {
         for scoped in &egress.services {
             if let Some(service) = world.services.get(r, &scoped.key) {
@@ -74,9 +79,14 @@ fn add<L: Level>(
     if ips.is_empty() {
         return;
     }
-    provenance::resource(r, TypeName::NameTable, || "", || {
-        provenance::note(r, || (format!("table[{host}]"), Origin::service(service, None)));
-    });
+    provenance::resource(
+        r,
+        TypeName::NameTable,
+        || "",
+        || {
+            provenance::note(r, || (format!("table[{host}]"), Origin::service(service, None)));
+        },
+    );
     let kube = service.registry == Registry::Kubernetes;
     let named = kube && !host.ends_with(CLUSTERSET);
     let info = NameInfo {

@@ -297,7 +297,10 @@ pub(crate) fn kept<L: Level>(r: &Reads<L>, route: &Arc<str>, hosts: impl FnOnce(
 fn host_of(path: &str) -> Option<(&str, &str)> {
     let named = path.strip_prefix("virtual_hosts[")?;
     // the name may have brackets of its own, around an address
-    let end = named.match_indices(']').map(|(at, _)| at).find(|at| matches!(named[at + 1..].chars().next(), None | Some('.')))?;
+    let end = named
+        .match_indices(']')
+        .map(|(at, _)| at)
+        .find(|at| matches!(named[at + 1..].chars().next(), None | Some('.')))?;
     Some((&named[..end], named[end + 1..].trim_start_matches('.')))
 }
 

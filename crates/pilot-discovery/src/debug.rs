@@ -225,7 +225,9 @@ impl Debug {
         let types = match provenance::types(text("type")) {
             Ok(types) => types,
             Err(name) => {
-                let text = format!("There is no type {name:?}; types are cds, eds, lds, rds, vhds, sds, ecds, nds\n");
+                let text = format!(
+                    "There is no type {name:?}; types are cds, eds, lds, rds, vhds, sds, ecds, nds\n"
+                );
                 return Page::Refused(StatusCode::BAD_REQUEST, text);
             }
         };
@@ -236,7 +238,9 @@ impl Debug {
         let texts = provenance::Texts { objects: &self.objects, mesh: &self.mesh_places };
         match provenance::page(&self.catalog, &texts, &class, &types, text("resource")) {
             Some(value) => Page::Json(value),
-            None => Page::Refused(StatusCode::NOT_FOUND, "The proxy has no resource of this name\n".to_owned()),
+            None => {
+                Page::Refused(StatusCode::NOT_FOUND, "The proxy has no resource of this name\n".to_owned())
+            }
         }
     }
 

@@ -210,10 +210,15 @@ fn build_one<L: Level>(
         let both = settings.switches.istio_dual_stack && proxy.ip_mode == IpMode::Dual;
         draft.cluster.upstream_bind_config = Some(fixed::bind(proxy, both));
     }
-    provenance::resource(r, TypeName::Cluster, || name, || {
-        let at = (inbound.number, inbound.port, &inbound.services[..]);
-        origins::tell_inbound(r, settings, sidecar, at, found.as_ref(), own.as_ref());
-    });
+    provenance::resource(
+        r,
+        TypeName::Cluster,
+        || name,
+        || {
+            let at = (inbound.number, inbound.port, &inbound.services[..]);
+            origins::tell_inbound(r, settings, sidecar, at, found.as_ref(), own.as_ref());
+        },
+    );
     draft.finish()
 }
 

@@ -4,8 +4,8 @@ use config::Kind;
 use config::mesh::DefaultTrafficPolicy;
 use config::networking::{
     ClientTlsSettings, ConnectionPoolSettings, ConsistentHashLb, DestinationRule, LbPolicy,
-    LoadBalancerSettings, OutlierDetection, PortTrafficPolicy, ProxyProtocol, RetryBudget, TcpSettings,
-    Sidecar, TrafficPolicy, Version,
+    LoadBalancerSettings, OutlierDetection, PortTrafficPolicy, ProxyProtocol, RetryBudget, Sidecar,
+    TcpSettings, TrafficPolicy, Version,
 };
 use mesh::World;
 use mesh::rules::Rule;
@@ -30,8 +30,7 @@ enum Layer {
     Mesh,
 }
 
-const LAYERS: [Layer; 5] =
-    [Layer::Rule, Layer::RulePort, Layer::Subset, Layer::SubsetPort, Layer::Mesh];
+const LAYERS: [Layer; 5] = [Layer::Rule, Layer::RulePort, Layer::Subset, Layer::SubsetPort, Layer::Mesh];
 
 /// The layer that each part of the policy in force comes from.
 ///
@@ -54,7 +53,10 @@ fn outlier(layer: Layer) -> OutlierDetection {
 
 fn balancer(layer: Layer) -> LoadBalancerSettings {
     let hash = ConsistentHashLb { minimum_ring_size: layer as u64, ..ConsistentHashLb::default() };
-    LoadBalancerSettings { lb_policy: Some(LbPolicy::ConsistentHash(hash)), ..LoadBalancerSettings::default() }
+    LoadBalancerSettings {
+        lb_policy: Some(LbPolicy::ConsistentHash(hash)),
+        ..LoadBalancerSettings::default()
+    }
 }
 
 fn tls(layer: Layer) -> ClientTlsSettings {
@@ -166,13 +168,19 @@ impl Layers {
         say("connect_timeout", timeout.unwrap_or_else(|| Origin::mesh("connectTimeout")));
         let limits = [
             (tcp.is_some_and(|t| t.max_connections > 0), "max_connections", ".tcp.maxConnections"),
-            (http.is_some_and(|h| h.http1_max_pending_requests > 0), "max_pending_requests", ".http.http1MaxPendingRequests"),
+            (
+                http.is_some_and(|h| h.http1_max_pending_requests > 0),
+                "max_pending_requests",
+                ".http.http1MaxPendingRequests",
+            ),
             (http.is_some_and(|h| h.http2_max_requests > 0), "max_requests", ".http.http2MaxRequests"),
             (http.is_some_and(|h| h.max_retries > 0), "max_retries", ".http.maxRetries"),
         ];
         say("circuit_breakers", Origin::default("no limit but those that are written"));
         for (_, name, field) in limits.iter().filter(|(written, ..)| *written) {
-            of(field).into_iter().for_each(|origin| say(&format!("circuit_breakers.thresholds[0].{name}"), origin));
+            of(field)
+                .into_iter()
+                .for_each(|origin| say(&format!("circuit_breakers.thresholds[0].{name}"), origin));
         }
         if let Some(origin) = self.origin(rule, "retryBudget", "") {
             say("circuit_breakers.thresholds[0].retry_budget", origin);
@@ -181,15 +189,25 @@ impl Layers {
         let options = [
             (idle, "idle_timeout", ".http.idleTimeout"),
             (!idle && tcp.is_some_and(|t| t.idle_timeout.is_some()), "idle_timeout", ".tcp.idleTimeout"),
-            (tcp.is_some_and(|t| t.max_connection_duration.is_some()), "max_connection_duration", ".tcp.maxConnectionDuration"),
-            (http.is_some_and(|h| h.max_requests_per_connection > 0), "max_requests_per_connection", ".http.maxRequestsPerConnection"),
+            (
+                tcp.is_some_and(|t| t.max_connection_duration.is_some()),
+                "max_connection_duration",
+                ".tcp.maxConnectionDuration",
+            ),
+            (
+                http.is_some_and(|h| h.max_requests_per_connection > 0),
+                "max_requests_per_connection",
+                ".http.maxRequestsPerConnection",
+            ),
         ];
         for (_, name, field) in options.iter().filter(|(written, ..)| *written) {
             let path = format!("typed_extension_protocol_options.common_http_protocol_options.{name}");
             of(field).into_iter().for_each(|origin| say(&path, origin));
         }
         if tcp.is_some_and(|t| t.tcp_keepalive.is_some()) {
-            of(".tcp.tcpKeepalive").into_iter().for_each(|o| say("upstream_connection_options.tcp_keepalive", o));
+            of(".tcp.tcpKeepalive")
+                .into_iter()
+                .for_each(|o| say("upstream_connection_options.tcp_keepalive", o));
         } else if keepalive {
             say("upstream_connection_options.tcp_keepalive", Origin::mesh("tcpKeepalive"));
         }
@@ -245,7 +263,10 @@ impl Told<'_> {
             Some(LbPolicy::ConsistentHash(_)) => of(".consistentHash"),
             _ => None,
         };
-        say("lb_policy", chosen.unwrap_or_else(|| Origin::default("LEAST_REQUEST, or what the kind of cluster asks for")));
+        say(
+            "lb_policy",
+            chosen.unwrap_or_else(|| Origin::default("LEAST_REQUEST, or what the kind of cluster asks for")),
+        );
         let locality = lb.filter(|lb| lb.locality_lb_setting.is_some() || lb.zone_aware_lb_setting.is_some());
         if self.cluster.common_lb_config.as_ref().is_some_and(|c| c.locality_config_specifier.is_some()) {
             let field = if lb.is_some_and(|lb| lb.zone_aware_lb_setting.is_some()) {
@@ -278,7 +299,9 @@ impl Told<'_> {
         } else if self.cluster.transport_socket.is_some() {
             say("transport_socket", Origin::mesh("enableAutoMtls"));
         }
-        if self.cluster.name == sni_key("outbound", self.port.number, self.subset, self.service.key.hostname.as_str()) {
+        if self.cluster.name
+            == sni_key("outbound", self.port.number, self.subset, self.service.key.hostname.as_str())
+        {
             say("", Origin::default("a Gateway server with AUTO_PASSTHROUGH forwards to it by SNI"));
         }
     }
@@ -305,26 +328,36 @@ pub(super) fn tell_fixed<L: Level>(r: &Reads<L>, world: &World, scope: Option<&S
     }
     let mesh = &crate::settings(r, world).mesh;
     for cluster in clusters {
-        provenance::resource(r, TypeName::Cluster, || cluster.name.as_str(), || {
-            provenance::notes(r, |say| {
-                say("", match (cluster.name.as_str(), scope) {
-                    ("BlackHoleCluster", _) => Origin::default("where traffic to nobody ends; every proxy has it"),
-                    ("PassthroughCluster", _) => {
-                        Origin::default("where traffic of a sidecar to unknown hosts goes; every sidecar has it")
+        provenance::resource(
+            r,
+            TypeName::Cluster,
+            || cluster.name.as_str(),
+            || {
+                provenance::notes(r, |say| {
+                    say(
+                        "",
+                        match (cluster.name.as_str(), scope) {
+                            ("BlackHoleCluster", _) => {
+                                Origin::default("where traffic to nobody ends; every proxy has it")
+                            }
+                            ("PassthroughCluster", _) => Origin::default(
+                                "where traffic of a sidecar to unknown hosts goes; every sidecar has it",
+                            ),
+                            ("InboundPassthroughCluster", _) => Origin::default(
+                                "ports of the workload that no service declares; every sidecar has it",
+                            ),
+                            (_, Some(scope)) => scope.policy_origin(r, world),
+                            (_, None) => Origin::mesh("outboundTrafficPolicy.mode"),
+                        },
+                    );
+                    say("connect_timeout", Origin::mesh("connectTimeout"));
+                    let pool = mesh.default_traffic_policy.as_ref().and_then(|p| p.connection_pool.as_ref());
+                    if pool.is_some() && cluster.circuit_breakers.is_some() {
+                        say("circuit_breakers", Origin::mesh("defaultTrafficPolicy.connectionPool"));
                     }
-                    ("InboundPassthroughCluster", _) => {
-                        Origin::default("ports of the workload that no service declares; every sidecar has it")
-                    }
-                    (_, Some(scope)) => scope.policy_origin(r, world),
-                    (_, None) => Origin::mesh("outboundTrafficPolicy.mode"),
                 });
-                say("connect_timeout", Origin::mesh("connectTimeout"));
-                let pool = mesh.default_traffic_policy.as_ref().and_then(|p| p.connection_pool.as_ref());
-                if pool.is_some() && cluster.circuit_breakers.is_some() {
-                    say("circuit_breakers", Origin::mesh("defaultTrafficPolicy.connectionPool"));
-                }
-            });
-        });
+            },
+        );
     }
 }
 
@@ -351,7 +384,9 @@ pub(super) fn tell_inbound<L: Level>(
             say("", Origin::service(service, Some(port.number)));
         }
         let pool = match (ingress.filter(|(_, l)| l.connection_pool.is_some()), sidecar) {
-            (Some((name, _)), _) => Some((name, format!("spec.ingress[port.number={number}].connectionPool"))),
+            (Some((name, _)), _) => {
+                Some((name, format!("spec.ingress[port.number={number}].connectionPool")))
+            }
             (None, Some((name, spec))) if spec.inbound_connection_pool.is_some() => {
                 Some((name, "spec.inboundConnectionPool".to_owned()))
             }
@@ -360,10 +395,13 @@ pub(super) fn tell_inbound<L: Level>(
         if let Some((name, path)) = pool {
             let written = policy.and_then(|p| p.connection_pool.as_ref()).and_then(|p| p.tcp.as_ref());
             say("circuit_breakers", Origin::named(Kind::Sidecar, name, path.clone()));
-            say("connect_timeout", match written.and_then(|tcp| tcp.connect_timeout) {
-                Some(_) => Origin::named(Kind::Sidecar, name, format!("{path}.tcp.connectTimeout")),
-                None => Origin::mesh("connectTimeout"),
-            });
+            say(
+                "connect_timeout",
+                match written.and_then(|tcp| tcp.connect_timeout) {
+                    Some(_) => Origin::named(Kind::Sidecar, name, format!("{path}.tcp.connectTimeout")),
+                    None => Origin::mesh("connectTimeout"),
+                },
+            );
             return;
         }
         let spec = rule.map(|rule| &*rule.rule);

@@ -195,11 +195,16 @@ impl<L: Level> Builder<'_, L> {
         }
         let cluster = draft.finish();
         let name: Arc<str> = cluster.name.as_str().into();
-        provenance::resource(self.r, TypeName::Cluster, || name.clone(), || {
-            let (settings, service, rule) = (self.settings, self.service, self.rule);
-            let told = Told { settings, service, rule, port, subset, policy, cluster: &cluster };
-            told.tell(self.r, self.world);
-        });
+        provenance::resource(
+            self.r,
+            TypeName::Cluster,
+            || name.clone(),
+            || {
+                let (settings, service, rule) = (self.settings, self.service, self.rule);
+                let told = Told { settings, service, rule, port, subset, policy, cluster: &cluster };
+                told.tell(self.r, self.world);
+            },
+        );
         out.resources.push(Resource::encode(name.clone(), &cluster));
         if eds {
             let proxy = self.ask.proxy.clone();
@@ -246,10 +251,15 @@ impl<L: Level> Builder<'_, L> {
                     subset: subset.into(),
                     rule: self.ask.rule.clone(),
                 };
-                let assignment = provenance::resource(self.r, TypeName::Cluster, || eds.name.clone(), || {
-                    let build = || endpoints::build(self.r, self.world, self.proxy(), &eds);
-                    provenance::within(self.r, || "load_assignment".to_owned(), build)
-                });
+                let assignment = provenance::resource(
+                    self.r,
+                    TypeName::Cluster,
+                    || eds.name.clone(),
+                    || {
+                        let build = || endpoints::build(self.r, self.world, self.proxy(), &eds);
+                        provenance::within(self.r, || "load_assignment".to_owned(), build)
+                    },
+                );
                 if assignment.endpoints.is_empty() {
                     return None;
                 }

@@ -104,10 +104,15 @@ fn drafts<L: Level>(chains: &mut Chains<'_, L>, merged: &Merged) -> Vec<Draft> {
         };
         let name = format!("{bind}_{port}");
         let r = chains.view.r;
-        let own = provenance::resource(r, TypeName::Listener, || name.as_str(), || {
-            at.servers.iter().for_each(|server| chains.tell(server));
-            chains.tcp(at, &name)
-        });
+        let own = provenance::resource(
+            r,
+            TypeName::Listener,
+            || name.as_str(),
+            || {
+                at.servers.iter().for_each(|server| chains.tell(server));
+                chains.tcp(at, &name)
+            },
+        );
         add(
             &mut out,
             Draft {
@@ -121,10 +126,15 @@ fn drafts<L: Level>(chains: &mut Chains<'_, L>, merged: &Merged) -> Vec<Draft> {
         );
         if let Some(servers) = merged.quic.get(&at.port) {
             let name = format!("udp_{bind}_{port}");
-            let own = provenance::resource(r, TypeName::Listener, || name.as_str(), || {
-                servers.iter().for_each(|server| chains.tell(server));
-                chains.quic(servers, port, &name)
-            });
+            let own = provenance::resource(
+                r,
+                TypeName::Listener,
+                || name.as_str(),
+                || {
+                    servers.iter().for_each(|server| chains.tell(server));
+                    chains.quic(servers, port, &name)
+                },
+            );
             add(&mut out, Draft { name, bind, extra, port, transport: Transport::Quic, chains: own });
         }
     }

@@ -38,9 +38,14 @@ impl<L: Level> Chains<'_, L> {
             context.iter().flat_map(tls::served).collect::<Vec<_>>()
         };
         for name in r.trace().map(|_| secrets()).into_iter().flatten() {
-            provenance::resource(r, TypeName::Secret, || name, || {
-                provenance::note(r, || ("", server.origin(".tls")));
-            });
+            provenance::resource(
+                r,
+                TypeName::Secret,
+                || name,
+                || {
+                    provenance::note(r, || ("", server.origin(".tls")));
+                },
+            );
         }
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::{Kind, host};
 use config::mesh::MeshConfig;
+use config::{Kind, host};
 use mesh::World;
 use mesh::routes::VirtualService;
 use proto::envoy::config::route::v3::{
@@ -41,12 +41,17 @@ pub(super) fn built<L: Level>(
         ..RouteConfiguration::default()
     };
     // A listener that drains may ask for the route of a server that is gone: it gets an empty one.
-    provenance::resource(r, TypeName::Route, || name.clone(), || {
-        provenance::notes(r, |say| match merged.routes.get(name) {
-            Some(servers) => servers.iter().for_each(|server| say("", server.origin(""))),
-            None => say("", Origin::default("an empty route for a listener that drains")),
-        });
-    });
+    provenance::resource(
+        r,
+        TypeName::Route,
+        || name.clone(),
+        || {
+            provenance::notes(r, |say| match merged.routes.get(name) {
+                Some(servers) => servers.iter().for_each(|server| say("", server.origin(""))),
+                None => say("", Origin::default("an empty route for a listener that drains")),
+            });
+        },
+    );
     if let Some(servers) = merged.routes.get(name) {
         let settings = crate::settings(r, world);
         let mut table = Table {
@@ -118,7 +123,8 @@ impl<L: Level> Table<'_, L> {
             for name in &server.spec.hosts {
                 let host = self.entry(name.to_lowercase(), server.port);
                 host.require_tls = true;
-                host.said.add(r, || provenance::note(r, || ("require_tls", server.origin(".tls.httpsRedirect"))));
+                host.said
+                    .add(r, || provenance::note(r, || ("require_tls", server.origin(".tls.httpsRedirect"))));
             }
         }
     }
@@ -230,15 +236,21 @@ impl<L: Level> Table<'_, L> {
         if r.trace().is_none() {
             return;
         }
-        provenance::within(r, || virtual_host(&with_port(name, host.port)), || {
-            host.said.again(r, String::new);
-            let all = host.lists.iter().flat_map(|list| (0..self.lists[*list].len()).map(|at| (*list, at)));
-            let ordered = catch_alls_last(all, |(list, at)| matches::is_catch_all(&self.lists[*list][*at]));
-            for (number, (list, at)) in ordered.into_iter().enumerate() {
-                let said = self.said[list].of(&format!("routes[{at}]"));
-                said.again(r, || format!("routes[{number}]"));
-            }
-        });
+        provenance::within(
+            r,
+            || virtual_host(&with_port(name, host.port)),
+            || {
+                host.said.again(r, String::new);
+                let all =
+                    host.lists.iter().flat_map(|list| (0..self.lists[*list].len()).map(|at| (*list, at)));
+                let ordered =
+                    catch_alls_last(all, |(list, at)| matches::is_catch_all(&self.lists[*list][*at]));
+                for (number, (list, at)) in ordered.into_iter().enumerate() {
+                    let said = self.said[list].of(&format!("routes[{at}]"));
+                    said.again(r, || format!("routes[{number}]"));
+                }
+            },
+        );
     }
 }
 

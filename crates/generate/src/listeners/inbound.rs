@@ -106,8 +106,7 @@ pub(super) fn listeners<L: Level>(
     if settings.mesh.proxy_listen_port <= 0 {
         return Built::default();
     }
-    let (filters, said) =
-        provenance::collect(r, || Filters::of(r, world, proxy, Class::SidecarInbound));
+    let (filters, said) = provenance::collect(r, || Filters::of(r, world, proxy, Class::SidecarInbound));
     let context = Context {
         proxy,
         settings,
@@ -128,8 +127,11 @@ pub(super) fn listeners<L: Level>(
                 said.again(r, String::new);
             }
             provenance::notes(r, |say| served.tell(say));
-            let mode = || authentication::workload_origin(r, world, &proxy.namespace, &proxy.labels, served.target);
-            provenance::note(r, || (format!("filter_chains[{}].transport_socket", served.name(false)), mode()));
+            let mode =
+                || authentication::workload_origin(r, world, &proxy.namespace, &proxy.labels, served.target);
+            provenance::note(r, || {
+                (format!("filter_chains[{}].transport_socket", served.name(false)), mode())
+            });
         });
         if served.bound {
             own.push(context.listener(&served.name(false), &served.bind, served.target, true, built));
@@ -145,15 +147,23 @@ pub(super) fn listeners<L: Level>(
             }
             _ => targets.iter().map(|t| t.target_port).collect(),
         };
-        provenance::resource(r, TypeName::Listener, || VIRTUAL, || {
-            said.again(r, String::new);
-            provenance::notes(r, |say| {
-                say("", Origin::mesh("proxyInboundListenPort"));
-                say("filter_chains[virtualInbound]", Origin::default("ports of the workload that no service declares"));
-                let mode = authentication::workload_origin(r, world, &proxy.namespace, &proxy.labels, 0);
-                say("filter_chains[virtualInbound].transport_socket", mode);
-            });
-        });
+        provenance::resource(
+            r,
+            TypeName::Listener,
+            || VIRTUAL,
+            || {
+                said.again(r, String::new);
+                provenance::notes(r, |say| {
+                    say("", Origin::mesh("proxyInboundListenPort"));
+                    say(
+                        "filter_chains[virtualInbound]",
+                        Origin::default("ports of the workload that no service declares"),
+                    );
+                    let mode = authentication::workload_origin(r, world, &proxy.namespace, &proxy.labels, 0);
+                    say("filter_chains[virtualInbound].transport_socket", mode);
+                });
+            },
+        );
         let mut chains = context.catch_all(&ports, &mut secrets);
         chains.extend(shared);
         let port = u32::try_from(settings.mesh.proxy_inbound_listen_port).unwrap_or(0);

@@ -47,13 +47,18 @@ pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, sc
     let mut messages = Messages::new(&outbound);
     entries.by_bind.values().for_each(|entry| messages.add(entry));
     if let Some(listener) = outbound.virtual_outbound(&messages.filters) {
-        provenance::resource(r, TypeName::Listener, || listener.name.as_str(), || {
-            messages.said.again(r, String::new);
-            provenance::notes(r, |say| {
-                say("", Origin::mesh("proxyListenPort"));
-                say("filter_chains[virtualOutbound-catchall-tcp]", scope.policy_origin(r, world));
-            });
-        });
+        provenance::resource(
+            r,
+            TypeName::Listener,
+            || listener.name.as_str(),
+            || {
+                messages.said.again(r, String::new);
+                provenance::notes(r, |say| {
+                    say("", Origin::mesh("proxyListenPort"));
+                    say("filter_chains[virtualOutbound-catchall-tcp]", scope.policy_origin(r, world));
+                });
+            },
+        );
         messages.resources.push(Resource::encode(listener.name.as_str(), &listener));
     }
     Built { resources: messages.resources, routes: entries.routes(), pods: entries.pods, ..Built::default() }
@@ -116,9 +121,14 @@ impl<'a, L: Level> Outbound<'a, L> {
         if let Some(entry) = self.http_proxy()
             && let Some(address) = entry.bind.primary()
         {
-            provenance::resource(self.r, TypeName::Listener, || entry.bind.name(entry.port), || {
-                provenance::note(self.r, || ("", self.http_proxy_origin()));
-            });
+            provenance::resource(
+                self.r,
+                TypeName::Listener,
+                || entry.bind.name(entry.port),
+                || {
+                    provenance::note(self.r, || ("", self.http_proxy_origin()));
+                },
+            );
             out.by_bind.insert((address.clone(), entry.port), entry);
         }
         out

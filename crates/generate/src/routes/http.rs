@@ -392,7 +392,10 @@ fn operation(route: &Route, virtual_service: &VirtualService, port: u32) -> Stri
 /// What the route of a service without virtual service has from where.
 pub(super) fn tell_default(mesh: &MeshConfig, say: &mut dyn FnMut(&str, provenance::Origin)) {
     use provenance::Origin;
-    say("routes[0]", Origin::default("one route to the service, as no VirtualService of the proxy speaks of it"));
+    say(
+        "routes[0]",
+        Origin::default("one route to the service, as no VirtualService of the proxy speaks of it"),
+    );
     say("routes[0].route.timeout", Origin::default("no timeout"));
     say("routes[0].route.retry_policy", places::retries(mesh.default_http_retry_policy.is_some()));
 }

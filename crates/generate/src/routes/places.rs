@@ -54,7 +54,12 @@ impl RouteAt<'_> {
     }
 
     /// What of a route stands where, besides where it leads.
-    pub(super) fn tell(&self, http: &HttpRoute, m: Option<&HttpMatchRequest>, say: &mut dyn FnMut(&str, Origin)) {
+    pub(super) fn tell(
+        &self,
+        http: &HttpRoute,
+        m: Option<&HttpMatchRequest>,
+        say: &mut dyn FnMut(&str, Origin),
+    ) {
         say("", self.field(""));
         match m {
             Some(_) => self.matches().into_iter().for_each(|origin| say("match", origin)),
@@ -92,12 +97,23 @@ impl RouteAt<'_> {
     }
 
     /// What a route says of requests that it passes on; `mesh_retries`: MeshConfig has a retry policy.
-    pub(super) fn tell_action(&self, http: &HttpRoute, mesh_retries: bool, say: &mut dyn FnMut(&str, Origin)) {
-        say("route.timeout", match http.timeout {
-            Some(_) => self.field("timeout"),
-            None => Origin::default("no timeout"),
-        });
-        say("route.retry_policy", if http.retries.is_some() { self.field("retries") } else { retries(mesh_retries) });
+    pub(super) fn tell_action(
+        &self,
+        http: &HttpRoute,
+        mesh_retries: bool,
+        say: &mut dyn FnMut(&str, Origin),
+    ) {
+        say(
+            "route.timeout",
+            match http.timeout {
+                Some(_) => self.field("timeout"),
+                None => Origin::default("no timeout"),
+            },
+        );
+        say(
+            "route.retry_policy",
+            if http.retries.is_some() { self.field("retries") } else { retries(mesh_retries) },
+        );
         if let Some(rewrite) = &http.rewrite {
             if rewrite.uri_regex_rewrite.is_some() {
                 say("route.regex_rewrite", self.field("rewrite.uriRegexRewrite"));

@@ -352,10 +352,14 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
     for (port, services) in ports {
         for h in &hosts {
             let h = h.to_lowercase();
-            provenance::within(r, || virtual_host(&with_port(&h, port)), || {
-                provenance::note(r, || ("", of_host(head)));
-                said.again(r, String::new);
-            });
+            provenance::within(
+                r,
+                || virtual_host(&with_port(&h, port)),
+                || {
+                    provenance::note(r, || ("", of_host(head)));
+                    said.again(r, String::new);
+                },
+            );
             out.push(PartHost {
                 name: with_port(&h, port).into(),
                 full: h.as_str().into(),
@@ -464,13 +468,18 @@ pub(super) fn assemble<L: Level>(
         });
     }
     provenance::kept(r, name, || hosts.iter().map(|(host, _)| host.name.clone()).collect());
-    provenance::resource(r, TypeName::Route, || name.clone(), || {
-        let egress = || listener(scope, name).map(|(_, egress)| egress);
-        provenance::note(r, || ("", scope.egress_origin(egress())));
-        if !sniffed {
-            provenance::note(r, || ("virtual_hosts[*]", scope.policy_origin(r, world)));
-        }
-    });
+    provenance::resource(
+        r,
+        TypeName::Route,
+        || name.clone(),
+        || {
+            let egress = || listener(scope, name).map(|(_, egress)| egress);
+            provenance::note(r, || ("", scope.egress_origin(egress())));
+            if !sniffed {
+                provenance::note(r, || ("virtual_hosts[*]", scope.policy_origin(r, world)));
+            }
+        },
+    );
     let chunk = |bytes: Bytes| (xxh3_64(&bytes), bytes);
     let mut chunks = vec![chunk(head.encode_to_vec().into())];
     let mut virtual_hosts = Vec::new();

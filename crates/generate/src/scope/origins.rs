@@ -16,7 +16,9 @@ impl Scope {
                 Origin::named(Kind::Sidecar, sidecar, format!("spec.egress[{number}]"))
             }
             (Some(sidecar), _) => Origin::named(Kind::Sidecar, sidecar, "spec"),
-            (None, _) => Origin::default("every service exported to the proxy's namespace, as no Sidecar applies"),
+            (None, _) => {
+                Origin::default("every service exported to the proxy's namespace, as no Sidecar applies")
+            }
         }
     }
 

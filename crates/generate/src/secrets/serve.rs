@@ -57,10 +57,15 @@ pub fn resource<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, name: &str
     }
     let read = |n: &str| {
         let row = world.credentials.get(r, &(reference.config_map, reference.namespace.clone(), n.into()))?;
-        provenance::resource(r, TypeName::Secret, || name, || {
-            let kind = if reference.config_map { Kind::ConfigMap } else { Kind::Secret };
-            provenance::note(r, || ("", Origin::field(kind, (&reference.namespace, n), "data")));
-        });
+        provenance::resource(
+            r,
+            TypeName::Secret,
+            || name,
+            || {
+                let kind = if reference.config_map { Kind::ConfigMap } else { Kind::Secret };
+                provenance::note(r, || ("", Origin::field(kind, (&reference.namespace, n), "data")));
+            },
+        );
         Some(row)
     };
     let plain = reference.name.strip_suffix(CA_SUFFIX);

@@ -64,7 +64,11 @@ impl<'a, L: Level> Outbound<'a, L> {
 
     /// Where the port of [`Self::http_proxy`] was written.
     pub(super) fn http_proxy_origin(&self) -> Origin {
-        if self.proxy.http_proxy_port > 0 { Origin::Proxy("HTTP_PROXY_PORT".into()) } else { Origin::mesh("proxyHttpPort") }
+        if self.proxy.http_proxy_port > 0 {
+            Origin::Proxy("HTTP_PROXY_PORT".into())
+        } else {
+            Origin::mesh("proxyHttpPort")
+        }
     }
 
     /// The listener to which iptables sends everything.

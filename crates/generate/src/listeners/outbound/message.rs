@@ -138,9 +138,14 @@ impl<'o, 'a, L: Level> Messages<'o, 'a, L> {
             out.default_filter_chain = Some(self.fallthrough.clone());
         }
         out.name = name;
-        provenance::resource(of.r, TypeName::Listener, || out.name.as_str(), || {
-            self.said.again(of.r, String::new);
-        });
+        provenance::resource(
+            of.r,
+            TypeName::Listener,
+            || out.name.as_str(),
+            || {
+                self.said.again(of.r, String::new);
+            },
+        );
         self.resources.push(Resource::encode(out.name.as_str(), &out));
     }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use config::{Host, Kind};
 use config::networking::RouteDestination;
+use config::{Host, Kind};
 use mesh::routes::Layer4;
 use mesh::services::{Port, Registry};
 use tables::Level;
@@ -108,9 +108,16 @@ impl<'a, L: Level> Outbound<'a, L> {
 
     /// Says that a chain of a listener comes from a route of a virtual service.
     fn tell(&self, wanted: &Wanted<'_, 'a>, by: &Named, path: impl FnOnce() -> String) {
-        provenance::resource(self.r, TypeName::Listener, || wanted.bind.name(wanted.port.number), || {
-            provenance::note(self.r, || ("filter_chains", Origin::named(Kind::VirtualService, by, path())));
-        });
+        provenance::resource(
+            self.r,
+            TypeName::Listener,
+            || wanted.bind.name(wanted.port.number),
+            || {
+                provenance::note(self.r, || {
+                    ("filter_chains", Origin::named(Kind::VirtualService, by, path()))
+                });
+            },
+        );
     }
 
     /// Names by which TLS to a service is known, where the address of the listener does not tell.
