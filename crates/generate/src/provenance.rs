@@ -318,14 +318,15 @@ pub(crate) fn explanation(key: &EditionOf, explained: Explained<Edition>) -> Exp
         if of == TypeName::Route
             && let Some((host, rest)) = host_of(&note.path)
         {
+            let is_kept = kept.get(&name).is_some_and(|hosts| hosts.contains(host));
             if let Some(part) = note.part {
                 let counts = first.entry((name.clone(), host.to_owned())).or_insert_with(|| part.clone());
-                if *counts != part || !kept.get(&name).is_some_and(|hosts| hosts.contains(host)) {
+                if *counts != part || !is_kept {
                     continue;
                 }
             }
-            if travels_apart(&key.proxy, &name) {
-                // named as the resource is
+            // the one for unknown hosts stays in the route configuration
+            if is_kept && travels_apart(&key.proxy, &name) {
                 resource = (TypeName::VirtualHost, format!("{name}/{host}").into());
                 path = rest.to_owned();
             }

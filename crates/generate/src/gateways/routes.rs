@@ -94,7 +94,7 @@ struct Table<'a, L: Level> {
     mesh: &'a MeshConfig,
     http3: bool,
     lists: Vec<Vec<Route>>,
-    /// What was said of each of them.
+    /// What was said of each of them, when it is asked.
     said: Vec<Said>,
     /// The list of a virtual service for a gateway.
     known: BTreeMap<(Arc<str>, Named), usize>,
@@ -156,7 +156,9 @@ impl<L: Level> Table<'_, L> {
             return None;
         }
         self.lists.push(built);
-        self.said.push(said);
+        if r.trace().is_some() {
+            self.said.push(said);
+        }
         let at = self.lists.len() - 1;
         self.known.insert(key, at);
         Some(at)

@@ -12,6 +12,7 @@ use super::*;
 use crate::{Generator, Proxy};
 
 const BOOKINFO: &str = include_str!("tests/bookinfo.yaml");
+const EDGES: &str = include_str!("tests/edges.yaml");
 const SIDECARS: &str = include_str!("tests/sidecars.yaml");
 /// Something of MeshConfig that is not its default.
 const MESH_CONFIG: &str = "accessLogFile: /dev/stdout\nextensionProviders:\n- {name: envoy, envoyFileAccessLog: {path: /dev/stdout}}\ndefaultTrafficPolicy:\n  connectionPool: {http: {maxRetries: 4}}\n";
@@ -162,6 +163,11 @@ fn check(case: &Case) {
 fn explained_bytes_are_the_served_bytes_and_every_resource_has_an_origin() {
     check(&Case::of(&[], ""));
     check(&Case::bookinfo());
+    let edges = [("edges.yaml", EDGES)];
+    check(&Case::of(&edges, ""));
+    check(&Case::of(&edges, "outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}\nproxyHttpPort: 15007\n"));
+    check(&Case::of(&edges, "outboundTrafficPolicy: {mode: REGISTRY_ONLY}\nenableAutoMtls: false\n"));
+    check(&Case::of(&edges, "inboundTrafficPolicy: {mode: LOCALHOST}\nenableTracing: true\n"));
     check(&Case::of(&[("bookinfo.yaml", BOOKINFO), ("sidecars.yaml", SIDECARS)], MESH_CONFIG));
 }
 
@@ -239,6 +245,41 @@ fn a_virtual_host_that_lost_has_no_say() {
     let explained = case.explain(&sidecar(false), TypeName::Route);
     let said = format!("{:?}", explained.pieces["9080"]);
     assert!(said.contains("rest") && !said.contains("loser"), "{said}");
+}
+
+#[test]
+fn nobody_is_asked_where_a_piece_comes_from_unless_an_answer_is_explained() {
+    struct Reader;
+    impl Level for Reader {
+        const ORDER: u16 = u16::MAX;
+        const NAME: &'static str = "reader";
+    }
+    let r = Reads::<Reader>::new();
+    note::<_, String>(&r, || panic!("asked"));
+    notes(&r, |_| panic!("asked"));
+    assert_eq!(within(&r, || panic!("asked"), || 1), 1);
+    assert_eq!(resource::<_, _, String>(&r, TypeName::Cluster, || panic!("asked"), || 2), 2);
+    assert_eq!(because(&r, || panic!("asked"), || 3), 3);
+    let (out, said) = collect(&r, || 4);
+    assert_eq!((out, said.0.capacity()), (4, 0));
+}
+
+#[test]
+fn of_rules_that_were_merged_the_one_that_says_it_is_named() {
+    let case = Case::of(&[("edges.yaml", EDGES)], "");
+    let late =
+        case.told(&sidecar(false), TypeName::Cluster, "outbound|80|late|own.default.svc.cluster.local", "");
+    let at = after_dash(&place("edges.yaml", EDGES, "- name: late"));
+    assert!(late.contains(&format!("DestinationRule default/hash-too spec.subsets[0] {at}")), "{late:?}");
+}
+
+#[test]
+fn the_virtual_host_for_unknown_hosts_stays_with_the_route_configuration() {
+    let case = Case::bookinfo();
+    for stock in [false, true] {
+        let unknown = case.told(&sidecar(stock), TypeName::Route, "9080", "virtual_hosts[allow_any]");
+        assert_eq!(unknown, ["MeshConfig outboundTrafficPolicy.mode by default"]);
+    }
 }
 
 #[test]

@@ -475,9 +475,6 @@ pub(super) fn assemble<L: Level>(
         || {
             let egress = || listener(scope, name).map(|(_, egress)| egress);
             provenance::note(r, || ("", scope.egress_origin(egress())));
-            if !sniffed {
-                provenance::note(r, || ("virtual_hosts[*]", scope.policy_origin(r, world)));
-            }
         },
     );
     let chunk = |bytes: Bytes| (xxh3_64(&bytes), bytes);
@@ -494,6 +491,12 @@ pub(super) fn assemble<L: Level>(
     if !sniffed {
         let mesh = &crate::settings(r, world).mesh;
         let all = catch_all(proxy, mesh, scope);
+        provenance::resource(
+            r,
+            TypeName::Route,
+            || name.clone(),
+            || provenance::note(r, || (virtual_host(&all.name), scope.policy_origin(r, world))),
+        );
         chunks.push(chunk(framed(&all.encode_to_vec())));
     }
     BuiltRoute { route: Resource::from_parts(name.clone(), chunks), virtual_hosts }
