@@ -156,7 +156,7 @@ impl<L: Level> View<'_, L> {
                 },
             });
             provenance::notes(self.r, |say| {
-                origins::tell_endpoint(self.r, self.world, self.service, row, say)
+                origins::tell_endpoint(self.r, self.world, self.service, row, say);
             });
             group.built.lb_endpoints.push(self.endpoint(row, self.uses_tls(mode, row)));
             group.rows.push(row.clone());

@@ -47,13 +47,16 @@ pub enum Place {
     Default(Cow<'static, str>),
 }
 
+/// Kind, namespace, name.
+type Id = (Kind, Arc<str>, Arc<str>);
+/// Who an object is, and what it says where that is kept.
 type Known = Option<(Arc<Meta>, Option<Value>)>;
 
 /// Finds the places of origins; what it has looked up once it remembers.
 pub struct Places<'a> {
     written: &'a dyn Written,
     mesh: Option<Arc<config::Origin>>,
-    objects: RefCell<BTreeMap<(Kind, Arc<str>, Arc<str>), Arc<Known>>>,
+    objects: RefCell<BTreeMap<Id, Arc<Known>>>,
 }
 
 impl std::fmt::Debug for Places<'_> {

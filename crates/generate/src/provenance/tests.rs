@@ -66,7 +66,7 @@ impl Case {
     /// Where the part of a resource at `path` comes from, a line each.
     fn told(&self, class: &Arc<Proxy>, of: TypeName, resource: &str, path: &str) -> Vec<String> {
         let explained = self.explain(class, of);
-        let known = || explained.pieces.keys().map(|n| n.to_string()).collect::<Vec<_>>();
+        let known = || explained.pieces.keys().map(ToString::to_string).collect::<Vec<_>>();
         let pieces = explained.pieces.get(resource).unwrap_or_else(|| panic!("{resource}: {:?}", known()));
         let found: Vec<_> = pieces.iter().filter(|piece| piece.path == path).collect();
         assert!(!found.is_empty(), "nothing of {path:?}: {pieces:#?}");
