@@ -19,6 +19,7 @@ pub mod balance;
 pub(crate) mod build;
 pub(crate) mod fixed;
 mod inbound;
+pub(crate) mod layers;
 pub(crate) mod origins;
 mod outbound;
 pub mod policy;

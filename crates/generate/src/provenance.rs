@@ -2,7 +2,7 @@
 //!
 //! Nothing of it is kept. Who wants to know asks [`Generator::explain`](crate::Generator::explain): the builders run
 //! once more on the same world and say, beside what they make, where they have it from. In every other build there is
-//! nobody to say it to, and the closures given to [`note`] and [`within`] are not called.
+//! nobody to say it to, and the closures given to `note` and `within` are not called.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

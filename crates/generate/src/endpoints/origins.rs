@@ -10,7 +10,7 @@ use tables::{Level, Reads};
 
 use crate::authentication;
 use crate::clusters::EdsName;
-use crate::clusters::origins::Layers;
+use crate::clusters::layers::Layers;
 use crate::provenance::{Field, Origin, workload_at};
 
 /// Of the assignment as a whole: its service, its subset, what says how localities are weighed.

@@ -155,6 +155,12 @@ pub(super) fn listeners<L: Level>(
                 said.again(r, String::new);
                 provenance::notes(r, |say| {
                     say("", Origin::mesh("proxyInboundListenPort"));
+                    say("listener_filters_timeout", Origin::mesh("protocolDetectionTimeout"));
+                    let mutual = "filter_chains.transport_socket";
+                    say(&format!("{mutual}.match_subject_alt_names"), Origin::mesh("trustDomain"));
+                    if settings.mesh.mesh_mtls.is_some() {
+                        say(&format!("{mutual}.tls_params"), Origin::mesh("meshMTLS"));
+                    }
                     say(
                         "filter_chains[virtualInbound]",
                         Origin::default("ports of the workload that no service declares"),

@@ -343,6 +343,9 @@ fn defaults_are_named_as_such_and_a_written_mesh_config_is_not_one() {
         format!("PeerAuthentication default/strict spec.mtls.mode {}", in_bookinfo("mode: STRICT"))
     );
     assert_eq!(mtls[1], "MeshConfig enableAutoMtls by default");
+    let http2 = "typed_extension_protocol_options.explicit_http_config.http2_protocol_options";
+    let upgraded = Case::of(&[("bookinfo.yaml", BOOKINFO)], "h2UpgradePolicy: UPGRADE\n");
+    assert_eq!(of(&upgraded, http2), ["MeshConfig h2UpgradePolicy mesh.yaml:1:1"]);
     assert!(of(&case, "lb_policy")[0].starts_with("default: LEAST_REQUEST"));
 
     let written = "# a comment\nconnectTimeout: 4s\n";

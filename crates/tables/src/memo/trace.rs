@@ -14,7 +14,7 @@ use crate::reads::{Map, hash_of};
 
 /// What builders say while an answer is explained: notes of any type, in the order in which they are said.
 ///
-/// A builder gets it by [`Reads::trace`]; at any other time there is none, and saying nothing costs one comparison.
+/// A builder gets it by [`crate::Reads::trace`]; at any other time there is none, and saying nothing costs one comparison.
 #[derive(Default)]
 pub struct Trace {
     notes: RefCell<Vec<Box<dyn Any>>>,
