@@ -9,7 +9,10 @@ mod provider;
 mod proxy_config;
 
 pub use defaults::*;
-pub use merge::{Outcome, apply_mesh_config, apply_proxy_config, parse_mesh_config, parse_mesh_networks};
+pub use merge::{
+    Outcome, apply_mesh_config, apply_proxy_config, mesh_config_places, parse_mesh_config,
+    parse_mesh_networks,
+};
 pub use mesh_config::*;
 pub use network::*;
 pub use provider::*;

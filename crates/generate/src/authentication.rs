@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use config::Kind;
 use config::security::{Mode, PeerAuthentication};
 use mesh::World;
 use mesh::policies::PeerPolicy;
 use tables::{Level, Reads};
+
+use crate::provenance::Origin;
 
 /// As pilot/pkg/model: `MutualTLSMode`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
@@ -59,22 +62,40 @@ fn root_namespace<L: Level>(r: &Reads<L>, world: &World) -> Arc<str> {
     crate::settings(r, world).root_namespace().into()
 }
 
-/// The mesh-wide mode.
-fn mesh_mode<L: Level>(r: &Reads<L>, world: &World) -> MutualTls {
-    broad(&of_namespace(r, world, &root_namespace(r, world))).map_or(MutualTls::Unknown, |p| mode_of(&p.spec))
+/// The first policy of these that says a mode.
+fn first_said<'a>(policies: impl IntoIterator<Item = Option<&'a PeerPolicy>>) -> Option<&'a PeerPolicy> {
+    policies.into_iter().flatten().find(|p| mode_of(&p.spec) != MutualTls::Unknown)
+}
+
+/// The policies of a namespace and of the mesh that are for all workloads; the root namespace's are the mesh's.
+fn broad_of<'a, L: Level>(
+    r: &Reads<L>,
+    world: &'a World,
+    namespace: &Arc<str>,
+) -> [Option<&'a PeerPolicy>; 2] {
+    let root = root_namespace(r, world);
+    let mesh = broad(&of_namespace(r, world, &root));
+    let own = if *namespace == root { None } else { broad(&of_namespace(r, world, namespace)) };
+    [own, mesh]
 }
 
 /// The mode of a namespace: its own policy, else the mesh's; unknown where nobody said
 /// (as `GetNamespaceMutualTLSMode`).
 pub fn namespace_mode<L: Level>(r: &Reads<L>, world: &World, namespace: &Arc<str>) -> MutualTls {
-    let mesh = mesh_mode(r, world);
-    if **namespace == *root_namespace(r, world) {
-        return mesh;
-    }
-    match broad(&of_namespace(r, world, namespace)).map(|p| mode_of(&p.spec)) {
-        None | Some(MutualTls::Unknown) => mesh,
-        Some(mode) => mode,
-    }
+    first_said(broad_of(r, world, namespace)).map_or(MutualTls::Unknown, |p| mode_of(&p.spec))
+}
+
+/// Where [`namespace_mode`] was written.
+pub(crate) fn namespace_origin<L: Level>(r: &Reads<L>, world: &World, namespace: &Arc<str>) -> Origin {
+    first_said(broad_of(r, world, namespace)).map_or_else(unsaid, |p| field(p, "spec.mtls.mode".to_owned()))
+}
+
+fn field(policy: &PeerPolicy, path: String) -> Origin {
+    Origin::field(Kind::PeerAuthentication, (&policy.namespace, &policy.name), path)
+}
+
+fn unsaid() -> Origin {
+    Origin::default("PERMISSIVE, as no PeerAuthentication says a mode")
 }
 
 /// What holds for one workload.
@@ -94,6 +115,22 @@ impl PeerMode {
     }
 }
 
+/// The oldest policy that selects a workload by its labels.
+fn selecting<'a, L: Level>(
+    r: &Reads<L>,
+    world: &'a World,
+    namespace: &Arc<str>,
+    labels: &BTreeMap<Arc<str>, Arc<str>>,
+) -> Option<&'a PeerPolicy> {
+    let matching = of_namespace(r, world, namespace).into_iter().filter(|p| {
+        has_selector(&p.spec)
+            && p.spec.selector.iter().all(|s| {
+                s.match_labels.iter().all(|(k, v)| labels.get(k.as_str()).is_some_and(|have| **have == **v))
+            })
+    });
+    matching.min_by_key(|p| (p.created, p.name.clone()))
+}
+
 /// As `ComposePeerAuthentication`: mesh, then namespace, then workload; unset inherits; the default is permissive.
 pub fn workload_mode<L: Level>(
     r: &Reads<L>,
@@ -101,26 +138,34 @@ pub fn workload_mode<L: Level>(
     namespace: &Arc<str>,
     labels: &BTreeMap<Arc<str>, Arc<str>>,
 ) -> PeerMode {
-    let or = |mode: MutualTls, parent: MutualTls| if mode == MutualTls::Unknown { parent } else { mode };
-    let mut mode = or(mesh_mode(r, world), MutualTls::Permissive);
-    if **namespace == *root_namespace(r, world) {
-        // Policies of the root namespace without selector are the mesh's; with selector they apply below.
-    } else if let Some(own) = broad(&of_namespace(r, world, namespace)) {
-        mode = or(mode_of(&own.spec), mode);
-    }
-    let matching = of_namespace(r, world, namespace).into_iter().filter(|p| {
-        has_selector(&p.spec)
-            && p.spec.selector.iter().all(|s| {
-                s.match_labels.iter().all(|(k, v)| labels.get(k.as_str()).is_some_and(|have| **have == **v))
-            })
-    });
+    let own = selecting(r, world, namespace, labels);
+    let said = first_said([own].into_iter().chain(broad_of(r, world, namespace)));
+    let mode = said.map_or(MutualTls::Permissive, |p| mode_of(&p.spec));
     let mut ports = BTreeMap::new();
-    if let Some(own) = matching.min_by_key(|p| (p.created, p.name.clone())) {
-        mode = or(mode_of(&own.spec), mode);
-        for (port, tls) in &own.spec.port_level_mtls {
-            let Ok(port) = port.parse() else { continue };
-            ports.insert(port, or(MutualTls::of(tls.mode), mode));
-        }
+    for (port, tls) in own.iter().flat_map(|p| &p.spec.port_level_mtls) {
+        let Ok(port) = port.parse() else { continue };
+        let said = MutualTls::of(tls.mode);
+        ports.insert(port, if said == MutualTls::Unknown { mode } else { said });
     }
     PeerMode { mode, ports }
+}
+
+/// Where the mode of a port of a workload ([`workload_mode`]) was written.
+pub(crate) fn workload_origin<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    namespace: &Arc<str>,
+    labels: &BTreeMap<Arc<str>, Arc<str>>,
+    port: u32,
+) -> Origin {
+    let own = selecting(r, world, namespace, labels);
+    let of_port = |p: &&PeerPolicy| {
+        let tls = p.spec.port_level_mtls.get(&port.to_string());
+        tls.is_some_and(|tls| MutualTls::of(tls.mode) != MutualTls::Unknown)
+    };
+    if let Some(policy) = own.filter(of_port) {
+        return field(policy, format!("spec.portLevelMtls.{port}"));
+    }
+    let said = first_said([own].into_iter().chain(broad_of(r, world, namespace)));
+    said.map_or_else(unsaid, |p| field(p, "spec.mtls.mode".to_owned()))
 }

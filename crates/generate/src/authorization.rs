@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use config::Kind;
 use config::security::{Action, ActionDetail, AuthorizationPolicy};
 use config::selector::PolicyTargetReference;
 use mesh::World;
@@ -22,6 +23,7 @@ use proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
 use tables::{Level, Reads};
 
 use crate::filters::http;
+use crate::provenance::{self, Origin};
 use crate::proxy::Proxy;
 use external::External;
 use rule::Site;
@@ -62,6 +64,7 @@ impl Authorization {
             let rows = world.access_policies.bucket::<mesh::world::AccessPoliciesOf, L>(r, namespace);
             selected.extend(rows.map(|(_, row)| &**row).filter(|p| attaches(p, proxy, settings)));
         }
+        provenance::notes(r, |say| selected.iter().for_each(|policy| tell(policy, say)));
         Self::built(&selected, settings, |name| external::external(r, world, &settings.mesh, name))
     }
 
@@ -232,6 +235,24 @@ impl Rules {
     }
 }
 
+/// Says where the rules of a policy were written, by the names that [`named`] gives them.
+fn tell(policy: &AccessPolicy, say: &mut dyn FnMut(&str, Origin)) {
+    let named = (&*policy.namespace, &*policy.name);
+    let of = |path: String| Origin::field(Kind::AuthorizationPolicy, named, path);
+    let name = |rule: usize| format!("rbac.policies[{}]", rule_name("", policy, rule));
+    if policy.spec.rules.is_empty() {
+        say(&name(0), of("spec".to_owned()));
+    }
+    for rule in 0..policy.spec.rules.len() {
+        say(&name(rule), of(format!("spec.rules[{rule}]")));
+    }
+}
+
+/// The name of a rule (as pilot/pkg/security/authz/builder: `policyName`).
+fn rule_name(prefix: &str, policy: &AccessPolicy, rule: usize) -> String {
+    format!("{prefix}ns[{}]-policy[{}]-rule[{rule}]", policy.namespace, policy.name)
+}
+
 /// The rules of a policy with their names; a policy without rules has one that matches nothing.
 fn named(
     policy: &AccessPolicy,
@@ -240,7 +261,7 @@ fn named(
     domains: &TrustDomains<'_>,
     tcp: bool,
 ) -> Vec<(String, Policy)> {
-    let name = |rule: usize| format!("{prefix}ns[{}]-policy[{}]-rule[{rule}]", policy.namespace, policy.name);
+    let name = |rule: usize| rule_name(prefix, policy, rule);
     if policy.spec.rules.is_empty() {
         return vec![(name(0), never())];
     }

@@ -7,6 +7,7 @@ use tables::{Flagged, Memos, Story};
 
 use crate::encoded::TypeName;
 use crate::plan::{Edition, EditionOf, OutboundOf, is_outbound};
+use crate::provenance::{self, Explanation};
 use crate::proxy::Proxy;
 
 /// The memos; shared by all connections, used from any thread.
@@ -45,6 +46,12 @@ impl Generator {
     pub fn edition(&self, world: &Arc<World>, key: &EditionOf) -> (Arc<Edition>, u64, bool) {
         let answer = self.memos.get(world, key);
         (answer.out, answer.digest, answer.fresh)
+    }
+
+    /// The edition once more, with the provenance of its resources: built from nothing by the same builders, so it costs
+    /// what a first push costs, and leaves the memos as they are.
+    pub fn explain(&self, world: &Arc<World>, key: &EditionOf) -> Explanation {
+        provenance::explanation(key, self.memos.explain(world, key))
     }
 
     /// Forgets the memos of a class that has no connection any more.

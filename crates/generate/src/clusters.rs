@@ -21,6 +21,8 @@ pub mod balance;
 pub(crate) mod build;
 pub(crate) mod fixed;
 mod inbound;
+pub(crate) mod layers;
+pub(crate) mod origins;
 mod outbound;
 pub mod policy;
 mod pool;
@@ -228,7 +230,9 @@ pub fn sni_service<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceClusters)
 
 /// `BlackHoleCluster`, `PassthroughCluster` and what else does not come from a service.
 pub fn fixed<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, scope: &Scope) -> Vec<Cluster> {
-    fixed::outbound(r, world, proxy, scope)
+    let out = fixed::outbound(r, world, proxy, scope);
+    origins::tell_fixed(r, world, Some(scope), &out);
+    out
 }
 
 /// Clusters of the proxy's own ports, and `InboundPassthroughCluster`.
@@ -241,7 +245,9 @@ pub fn inbound<L: Level>(
 ) -> Built {
     let mut out = Built::default();
     out.append(&inbound::clusters(r, world, proxy, sidecar, targets));
-    out.append(&[fixed::inbound_passthrough(r, world, proxy)]);
+    let passthrough = [fixed::inbound_passthrough(r, world, proxy)];
+    origins::tell_fixed(r, world, None, &passthrough);
+    out.append(&passthrough);
     out.dedup();
     out
 }

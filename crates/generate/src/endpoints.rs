@@ -22,11 +22,13 @@ use tables::{Level, Reads};
 
 use crate::authentication::{self, MutualTls};
 use crate::clusters::{EdsName, balance, policy};
-use crate::encoded::{Resource, u32_value};
+use crate::encoded::{Resource, TypeName, u32_value};
+use crate::provenance;
 use crate::proxy::Proxy;
 
 mod locality;
 mod network;
+mod origins;
 
 /// Locality groups while they are being made: rows and their Envoy form side by side.
 #[derive(Clone, Default)]
@@ -37,7 +39,11 @@ struct Group {
 
 /// The EDS resource of a cluster.
 pub fn assignment<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, cluster: &EdsName) -> Resource {
-    Resource::encode(cluster.name.clone(), &build(r, world, proxy, cluster))
+    let build = || build(r, world, proxy, cluster);
+    Resource::encode(
+        cluster.name.clone(),
+        &provenance::resource(r, TypeName::Endpoint, || cluster.name.clone(), build),
+    )
 }
 
 /// The load assignment of a cluster: for EDS, and for DNS clusters that carry it themselves.
@@ -52,7 +58,9 @@ pub fn build<L: Level>(
     let settings = crate::settings(r, world);
     let Some(service) = world.services.get(r, &cluster.service) else { return out };
     let Some(port) = service.port(cluster.port) else { return out };
-    let rule = cluster.rule.as_ref().and_then(|name| name.read(r, world)).map(|rule| &*rule.rule);
+    let merged = cluster.rule.as_ref().and_then(|name| name.read(r, world));
+    provenance::notes(r, |say| origins::tell(settings, service, merged, cluster, say));
+    let rule = merged.map(|rule| &*rule.rule);
     let view = View {
         r,
         world,
@@ -146,6 +154,9 @@ impl<L: Level> View<'_, L> {
                     locality: Some(envoy(&row.locality)),
                     ..LocalityLbEndpoints::default()
                 },
+            });
+            provenance::notes(self.r, |say| {
+                origins::tell_endpoint(self.r, self.world, self.service, row, say);
             });
             group.built.lb_endpoints.push(self.endpoint(row, self.uses_tls(mode, row)));
             group.rows.push(row.clone());

@@ -14,6 +14,7 @@ use tables::{Level, Reads};
 
 use crate::authorization::Authorization;
 use crate::encoded::duration;
+use crate::provenance::{self, Origin};
 use crate::proxy::Proxy;
 use crate::telemetry::{self, Applicable, metrics};
 use access_log::AccessLogs;
@@ -134,6 +135,7 @@ impl<'a> Filters<'a> {
             },
         };
         out.measure(&applicable, mesh);
+        provenance::notes(r, |say| defaults(&applicable, mesh, say));
         out
     }
 
@@ -170,6 +172,25 @@ impl<'a> Filters<'a> {
             } else if self.stock.is_none() {
                 self.stock = Some(StockMetrics { class: self.class, side, interval: provider.interval });
             }
+        }
+    }
+}
+
+/// Says what MeshConfig asks for where no Telemetry does.
+fn defaults(applicable: &Applicable<'_>, mesh: &MeshConfig, say: &mut dyn FnMut(&str, Origin)) {
+    let of = mesh.default_providers.as_ref();
+    if applicable.logging.is_empty() {
+        if of.is_some_and(|d| !d.access_logging.is_empty()) {
+            say("access_log", Origin::mesh("defaultProviders.accessLogging"));
+        } else if !mesh.access_log_file.is_empty() {
+            say("access_log", Origin::mesh("accessLogFile"));
+        }
+    }
+    if applicable.tracing.is_empty() {
+        if of.is_some_and(|d| !d.tracing.is_empty()) {
+            say("tracing", Origin::mesh("defaultProviders.tracing"));
+        } else if mesh.enable_tracing {
+            say("tracing", Origin::mesh("enableTracing"));
         }
     }
 }

@@ -18,6 +18,7 @@ mod bound;
 mod chains;
 mod listeners;
 mod merge;
+mod origins;
 mod routes;
 mod tcp;
 pub(crate) mod tls;
@@ -41,6 +42,8 @@ pub struct ServerPort {
 pub struct Server {
     /// `namespace/name` of the Gateway.
     pub gateway: Arc<str>,
+    /// Its number in the Gateway.
+    pub at: usize,
     /// The server; hosts are `host` or `namespace/host`, without `.` and `*` as namespace.
     pub spec: Spec,
     /// Protocol of its port.

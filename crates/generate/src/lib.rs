@@ -16,6 +16,7 @@ pub mod gateways;
 pub mod listeners;
 pub mod names;
 pub mod plan;
+pub mod provenance;
 pub mod proxy;
 pub mod routes;
 pub mod scope;

@@ -11,7 +11,8 @@ use proto::istio::networking::nds::v1::{NameTable, name_table::NameInfo};
 use tables::{Level, Reads};
 
 use crate::addresses;
-use crate::encoded::Resource;
+use crate::encoded::{Resource, TypeName};
+use crate::provenance::{self, Origin};
 use crate::proxy::Proxy;
 use crate::scope::Services;
 
@@ -21,6 +22,14 @@ const CLUSTERSET: &str = ".clusterset.local";
 /// The table of a proxy whose egress listeners have these services; its resource name is empty, as upstream's.
 pub fn table<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, services: &[Services]) -> Resource {
     let mut out = NameTable::default();
+    provenance::resource(
+        r,
+        TypeName::NameTable,
+        || "",
+        || {
+            provenance::note(r, || ("", Origin::default("the names of all services that the proxy sees")));
+        },
+    );
     for services in services {
         for scoped in services.iter() {
             if let Some(service) = world.services.get(r, &scoped.key) {
@@ -70,6 +79,14 @@ fn add<L: Level>(
     if ips.is_empty() {
         return;
     }
+    provenance::resource(
+        r,
+        TypeName::NameTable,
+        || "",
+        || {
+            provenance::note(r, || (format!("table[{host}]"), Origin::service(service, None)));
+        },
+    );
     let kube = service.registry == Registry::Kubernetes;
     let named = kube && !host.ends_with(CLUSTERSET);
     let info = NameInfo {

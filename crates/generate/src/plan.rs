@@ -7,9 +7,10 @@ use mesh::workloads::ServiceTarget;
 use tables::{Ask, Asking, Level};
 
 use crate::encoded::{Resource, Section, TypeName, digest_debug, digest_of};
+use crate::provenance::Contributor;
 use crate::proxy::{OwnWorkload, Proxy, ProxyKind};
 use crate::scope::{Egress, Run, Scope, ScopedService, Services};
-use crate::{clusters, endpoints, gateways, listeners, names, routes, scope, secrets};
+use crate::{clusters, endpoints, gateways, listeners, names, provenance, routes, scope, secrets};
 
 /// Declares an ask: its place in the order.
 macro_rules! level {
@@ -490,7 +491,8 @@ impl Ask for RunHosts {
             let namespace = &service.key.namespace;
             let near = self.proxy.is_near(namespace);
             let proxy = if near { Arc::new(self.proxy.outside(namespace)) } else { elsewhere.clone() };
-            r.ask(&ServiceHosts { proxy, service: service.clone(), rule: rule.clone(), port: self.port })
+            let ask = ServiceHosts { proxy, service: service.clone(), rule: rule.clone(), port: self.port };
+            provenance::part(r, || Contributor::Service(service.key.clone()), || r.ask(&ask))
         };
         ruled.services().iter().map(one).filter(|hosts| !hosts.is_empty()).collect()
     }
@@ -546,7 +548,8 @@ impl Ask for VirtualHosts {
     fn build(&self, r: &Asking<'_, Self>) -> Vec<routes::PartHost> {
         let seen = r.ask(&ScopeOf(self.proxy.clone()));
         let Some(served) = route_services(r, &seen, &self.part.route) else { return Vec::new() };
-        routes::part(r, r.world(), &self.proxy, &seen, &served, &self.part)
+        let by = || Contributor::VirtualService(self.part.virtual_service.clone());
+        provenance::part(r, by, || routes::part(r, r.world(), &self.proxy, &seen, &served, &self.part))
     }
     fn digest(out: &Vec<routes::PartHost>) -> u64 {
         routes::digest_hosts(out)
@@ -570,13 +573,16 @@ impl Ask for SidecarRoute {
         let seen = r.ask(&ScopeOf(proxy.clone()));
         let wanted = r.ask(&RouteParts { proxy: proxy.clone(), name: self.name.clone() });
         let of_part = |part: &routes::Part| r.ask(&VirtualHosts { proxy: proxy.clone(), part: part.clone() });
-        let parts: Vec<_> = wanted.parts.iter().map(of_part).collect();
+        let of_run = |port, run: &Run| r.ask(&RunHosts { proxy: proxy.clone(), run: run.clone(), port });
         let listener = routes::listener(&seen, &self.name);
-        let runs: Vec<_> = listener
-            .iter()
-            .flat_map(|(port, egress)| egress.services.runs().iter().map(|run| (*port, run)))
-            .map(|(port, run)| r.ask(&RunHosts { proxy: proxy.clone(), run: run.clone(), port }))
-            .collect();
+        let services =
+            listener.iter().flat_map(|(port, egress)| egress.services.runs().iter().map(|run| (*port, run)));
+        let name = || self.name.clone();
+        let (parts, runs) = provenance::resource(r, TypeName::Route, name, || {
+            let parts: Vec<_> = wanted.parts.iter().map(of_part).collect();
+            let runs: Vec<_> = services.map(|(port, run)| of_run(port, run)).collect();
+            (parts, runs)
+        });
         let mut services: Vec<&routes::PartHost> =
             runs.iter().flat_map(|run| run.iter().flat_map(|h| h.iter())).collect();
         services.retain(|host| !wanted.taken.contains(&*host.full));

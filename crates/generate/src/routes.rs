@@ -18,6 +18,7 @@ mod hash;
 pub(crate) mod headers;
 pub(crate) mod http;
 pub(crate) mod matches;
+mod places;
 mod retry;
 pub(crate) mod session;
 mod sidecar;

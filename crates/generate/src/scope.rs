@@ -12,6 +12,7 @@ use tables::{Level, Reads};
 use crate::proxy::Proxy;
 
 mod convert;
+mod origins;
 mod services;
 
 pub use convert::Public;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use config::Kind;
 use config::mesh::{ExtensionProvider, MeshConfig};
 use config::telemetry::{AccessLogging, Filter, Metrics, ProviderRef, Telemetry, Tracing, WorkloadMode};
 use mesh::World;
@@ -9,6 +10,7 @@ use mesh::policies::TelemetryPolicy;
 use mesh::world::TelemetryPoliciesOf;
 use tables::{Level, Reads};
 
+use crate::provenance::{self, Origin};
 use crate::proxy::Proxy;
 
 pub(crate) mod metrics;
@@ -28,7 +30,19 @@ pub(crate) struct Applicable<'a> {
 }
 
 impl<'a> Applicable<'a> {
-    fn add(&mut self, spec: &'a Telemetry) {
+    fn add<L: Level>(&mut self, r: &Reads<L>, policy: &'a TelemetryPolicy) {
+        let spec = &*policy.spec;
+        provenance::notes(r, |say| {
+            let named = (&*policy.namespace, &*policy.name);
+            let mut part = |there: bool, part: &str, field: &str| {
+                if there {
+                    say(part, Origin::field(Kind::Telemetry, named, field));
+                }
+            };
+            part(!spec.metrics.is_empty(), "metrics", "spec.metrics");
+            part(!spec.access_logging.is_empty(), "access_log", "spec.accessLogging");
+            part(!spec.tracing.is_empty(), "tracing", "spec.tracing");
+        });
         self.metrics.extend(&spec.metrics);
         if !spec.access_logging.is_empty() {
             self.logging.push(&spec.access_logging);
@@ -44,13 +58,13 @@ impl<'a> Applicable<'a> {
         let own = sorted(r, world, &proxy.namespace);
         let apart = !root.is_empty() && *root != *proxy.namespace;
         if apart && let Some(wide) = sorted(r, world, root).into_iter().find(|p| is_wide(&p.spec)) {
-            out.add(&wide.spec);
+            out.add(r, wide);
         }
         if let Some(wide) = own.iter().find(|p| is_wide(&p.spec)) {
-            out.add(&wide.spec);
+            out.add(r, wide);
         }
         for policy in own.iter().filter(|p| !is_wide(&p.spec) && selects(&p.spec, proxy)) {
-            out.add(&policy.spec);
+            out.add(r, policy);
         }
         out
     }

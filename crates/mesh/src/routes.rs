@@ -36,7 +36,24 @@ pub struct VirtualService {
     /// `istio.io/...` use-host-header and similar flags live here as they appear: names of merged delegates, for
     /// provenance (`namespace/name`).
     pub delegates: Vec<Arc<str>>,
+    /// Where each route of `http` was written; empty where no route delegates: the routes then stand as in the object.
+    pub places: Vec<RoutePlace>,
 }
+
+/// Where an HTTP route was written: in the root, or by a delegate of a route of the root. What the delegate leaves out
+/// is the root's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoutePlace {
+    /// Number of the route in the root's `spec.http`.
+    pub root: usize,
+    /// Number of the delegate in [`VirtualService::delegates`], and of the route in its `spec.http`.
+    pub leaf: Option<(usize, usize)>,
+    /// For each match of the route, the numbers of the matches of root and delegate that it joins.
+    pub matches: Vec<MatchPlace>,
+}
+
+/// The numbers of the matches of root and delegate that one match joins.
+pub type MatchPlace = (Option<usize>, Option<usize>);
 
 impl VirtualService {
     /// Label keys of callers that its matches mention (`sourceLabels`), with repetitions.

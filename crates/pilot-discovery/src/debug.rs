@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use process::metrics::{self, Metrics};
 use serde_json::Value;
+use tokio::sync::watch;
 use xds::server::{Connection, Connections};
 
 use crate::admission::Sight;
@@ -22,6 +23,7 @@ use crate::objects::Objects;
 
 mod clients;
 mod dump;
+mod provenance;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -36,6 +38,8 @@ pub struct Debug {
     pub events: Arc<Events>,
     /// What was written.
     pub objects: Arc<Objects>,
+    /// Where the mesh configuration was written.
+    pub mesh_places: watch::Receiver<Option<Arc<config::Origin>>>,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether proxies are served.
@@ -69,6 +73,11 @@ const PAGES: &[(&str, &str, bool)] = &[
     ("memoz", "What is remembered of what was built, per kind", false),
     ("mesh", "The mesh configuration in effect", false),
     ("ndsz", "The names a proxy can resolve; needs proxyID", true),
+    (
+        "provenance",
+        "Where the resources of a proxy come from: object, field, file and line, or which default; needs proxyID, takes type=cds,... and resource=NAME",
+        false,
+    ),
     ("push_status", "Size of the mesh and of what is kept for it", false),
     ("registryz", "Every service that is known", false),
     ("resourcesz", "The types each client watches", false),
@@ -190,6 +199,7 @@ impl Debug {
             "edsz" => self.about_proxy(parameters, sight, |class| dump::endpoints(&self.catalog, class)),
             "ndsz" => self.about_proxy(parameters, sight, |class| dump::names(&self.catalog, class)),
             "sidecarz" => self.about_proxy(parameters, sight, |class| world::scope(&self.catalog, class)),
+            "provenance" => self.provenance(parameters, sight),
             "registryz" => Page::Json(world::services(&world())),
             "endpointShardz" => Page::Json(world::endpoints(&world())),
             "configz" => Page::Json(world::objects(&self.objects.list())),
@@ -207,9 +217,38 @@ impl Debug {
         sight: &Sight,
         page: impl FnOnce(&generate::Class) -> Value,
     ) -> Page {
+        self.seen(parameters, sight).map_or_else(|refused| refused, |class| Page::Json(page(&class)))
+    }
+
+    fn provenance(&self, parameters: &Parameters, sight: &Sight) -> Page {
+        let text = |name: &str| parameters.get(name).map_or("", String::as_str);
+        let types = match provenance::types(text("type")) {
+            Ok(types) => types,
+            Err(name) => {
+                let text = format!(
+                    "There is no type {name:?}; types are cds, eds, lds, rds, vhds, sds, ecds, nds\n"
+                );
+                return Page::Refused(StatusCode::BAD_REQUEST, text);
+            }
+        };
+        let class = match self.seen(parameters, sight) {
+            Ok(class) => class,
+            Err(refused) => return refused,
+        };
+        let texts = provenance::Texts { objects: &self.objects, mesh: &self.mesh_places };
+        match provenance::page(&self.catalog, &texts, &class, &types, text("resource")) {
+            Some(value) => Page::Json(value),
+            None => {
+                Page::Refused(StatusCode::NOT_FOUND, "The proxy has no resource of this name\n".to_owned())
+            }
+        }
+    }
+
+    /// The proxy that a page is about, if the caller may see it.
+    fn seen(&self, parameters: &Parameters, sight: &Sight) -> Result<generate::Class, Page> {
         let Some(id) = parameters.get("proxyID").filter(|id| !id.is_empty()) else {
             let text = "You must provide a proxyID in the query string\n";
-            return Page::Refused(StatusCode::BAD_REQUEST, text.to_owned());
+            return Err(Page::Refused(StatusCode::BAD_REQUEST, text.to_owned()));
         };
         let found = self.connections.list().into_iter().find(|c| c.id.contains(id.as_str()));
         let class = found.and_then(|connection| self.class_of(&connection));
@@ -217,14 +256,11 @@ impl Debug {
             Sight::All => true,
             Sight::Namespaces(namespaces) => namespaces.contains(&*class.namespace),
         });
-        match seen {
-            Some(class) => Page::Json(page(&class)),
-            None => {
-                let text =
-                    "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
-                Page::Refused(StatusCode::NOT_FOUND, text.to_owned())
-            }
-        }
+        seen.ok_or_else(|| {
+            let text =
+                "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
+            Page::Refused(StatusCode::NOT_FOUND, text.to_owned())
+        })
     }
 
     fn class_of(&self, connection: &Connection) -> Option<generate::Class> {

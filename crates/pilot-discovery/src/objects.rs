@@ -1,40 +1,64 @@
-//! The objects of Istio as they were written, for the page that shows them.
+//! The objects as they were written: those of Istio for the page that shows them, of all others where they stand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::{Kind, Object};
+use config::{Kind, Meta, Object, Spec};
 use mesh::Batch;
 use parking_lot::Mutex;
 
-/// Names an object: kind, namespace, name.
-type Id = (&'static str, Arc<str>, Arc<str>);
+/// Names an object: kind by name (two groups have a `Gateway`), namespace, name.
+type Id = (&'static str, Kind, Arc<str>, Arc<str>);
 
-/// All of them; bodies are shared with the mesh.
+fn id(kind: Kind, namespace: &Arc<str>, name: &Arc<str>) -> Id {
+    (kind.name(), kind, namespace.clone(), name.clone())
+}
+
+/// What is kept of an object.
+#[derive(Debug)]
+enum Kept {
+    /// All of it; its body is shared with the mesh.
+    Whole(Object),
+    /// Who it is and where it was written.
+    Identity(Arc<Meta>),
+}
+
+/// All of them.
 #[derive(Debug, Default)]
-pub struct Objects(Mutex<BTreeMap<Id, Object>>);
+pub struct Objects(Mutex<BTreeMap<Id, Kept>>);
 
 impl Objects {
     /// Takes note of a batch before it is committed.
     pub fn note(&self, batch: &Batch) {
         let mut objects = self.0.lock();
         for (kind, key) in &batch.removes {
-            objects.remove(&(kind.name(), key.namespace.clone(), key.name.clone()));
+            objects.remove(&id(*kind, &key.namespace, &key.name));
         }
-        for (_, object) in batch.puts.iter().filter(|(_, object)| shown(object.kind())) {
+        for (_, object) in &batch.puts {
             let meta = &object.meta;
-            objects.insert((object.kind().name(), meta.namespace.clone(), meta.name.clone()), object.clone());
+            let shown = object.kind().is_istio() || object.kind().is_gateway_api();
+            let kept = if shown { Kept::Whole(object.clone()) } else { Kept::Identity(meta.clone()) };
+            objects.insert(id(object.kind(), &meta.namespace, &meta.name), kept);
         }
     }
 
-    /// Every object, sorted by kind, namespace and name.
+    /// Every object of Istio and of the Gateway API, sorted by kind, namespace and name; kinds of Kubernetes are left
+    /// out, as upstream does.
     #[must_use]
     pub fn list(&self) -> Vec<Object> {
-        self.0.lock().values().cloned().collect()
+        let whole = |kept: &Kept| match kept {
+            Kept::Whole(object) => Some(object.clone()),
+            Kept::Identity(_) => None,
+        };
+        self.0.lock().values().filter_map(whole).collect()
     }
-}
 
-/// Kinds of Kubernetes are left out, as upstream does.
-fn shown(kind: Kind) -> bool {
-    kind.is_istio() || kind.is_gateway_api()
+    /// Who an object is and, of those that are listed, what it says.
+    #[must_use]
+    pub fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<(Arc<Meta>, Option<Spec>)> {
+        match self.0.lock().get(&id(kind, &namespace.into(), &name.into()))? {
+            Kept::Whole(object) => Some((object.meta.clone(), Some(object.spec.clone()))),
+            Kept::Identity(meta) => Some((meta.clone(), None)),
+        }
+    }
 }

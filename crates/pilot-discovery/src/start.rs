@@ -139,6 +139,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let first = first?;
     let settings = sources.mesh().settings().clone();
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
+    let mesh_places = sources.mesh().places();
 
     let authority = open_authority(&options, &trust_domain.get(), &clock, &metrics)?;
     let tokens = token_authenticator(&options, &trust_domain)?;
@@ -163,6 +164,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         connections: server.connections().clone(),
         events,
         objects,
+        mesh_places,
         metrics,
         ready: ready.clone(),
         cluster: options.cluster.clone(),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ::mesh::settings::Settings;
 use config::kubernetes::ConfigMap;
 use config::mesh::{self, MeshConfig, MeshNetworks};
-use config::{Kind, Problem, Severity};
+use config::{Kind, Origin, Problem, Severity};
+use tokio::sync::watch;
 
 use crate::files::Folder;
 
@@ -28,6 +29,8 @@ pub struct MeshConfiguration {
     settings: Settings,
     /// The texts that were read last, good or bad.
     texts: (Text, Text),
+    /// Where the fields of the last good mesh configuration were written.
+    places: watch::Sender<Option<Arc<Origin>>>,
 }
 
 impl MeshConfiguration {
@@ -44,7 +47,8 @@ impl MeshConfiguration {
             "" | "default" => "istio".to_owned(),
             revision => format!("istio-{revision}"),
         };
-        Self { file, networks_file, config_map, settings: base, texts: (None, None) }
+        let places = watch::Sender::new(None);
+        Self { file, networks_file, config_map, settings: base, texts: (None, None), places }
     }
 
     /// The files it looks at.
@@ -58,17 +62,26 @@ impl MeshConfiguration {
         &self.settings
     }
 
+    /// Where the fields of the mesh configuration in effect were written, now and later; `None` while it has no text.
+    /// No part of the settings: what only moved to another line is the same.
+    #[must_use]
+    pub fn places(&self) -> watch::Receiver<Option<Arc<Origin>>> {
+        self.places.subscribe()
+    }
+
     /// Reads again; new settings if they differ, and what is wrong with the texts if those are other ones now.
     pub fn load(&mut self, folder: Option<&Folder>) -> (Option<Settings>, Vec<Problem>) {
         let mut problems = Vec::new();
-        let mesh = self.text(self.file.as_deref(), "mesh", folder, &mut problems);
+        let text = self.text(self.file.as_deref(), "mesh", folder, &mut problems);
         let networks = self.text(self.networks_file.as_deref(), "meshNetworks", folder, &mut problems);
         let mut settings = self.settings.clone();
-        if mesh != self.texts.0 {
-            if let Some(mesh) = read_mesh(mesh.as_ref(), &mut problems) {
+        if text != self.texts.0 {
+            if let Some(mesh) = read_mesh(text.as_ref(), &mut problems) {
                 settings.mesh = Arc::new(mesh);
+                let places = text.as_ref().and_then(|(file, text)| mesh::mesh_config_places(file, text));
+                self.places.send_replace(places.map(Arc::new));
             }
-            self.texts.0 = mesh;
+            self.texts.0 = text;
         }
         if networks != self.texts.1 {
             if let Some(networks) = read_networks(networks.as_ref(), &mut problems) {

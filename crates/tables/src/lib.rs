@@ -24,7 +24,7 @@ pub use derived::Derived;
 pub use grouped::{Grouped, Members};
 pub use index::Index;
 pub use input::Input;
-pub use memo::{Answer, Ask, Asking, Flagged, Memos, Snapshot, Stats};
+pub use memo::{Answer, Ask, Asking, Explained, Flagged, Mark, Memos, Snapshot, Stats, Trace};
 pub use reads::Reads;
 pub use story::{Change, Conflict, Kind, Panicked, StageRun, Story};
 pub use table::Table;

@@ -7,6 +7,7 @@ mod forget;
 mod keep;
 mod store;
 mod told;
+mod trace;
 
 use std::{fmt, hash::Hash, sync::Arc};
 
@@ -20,6 +21,7 @@ pub use flagged::Flagged;
 pub use store::Stats;
 use store::{MemoId, MemoRead, Since};
 use told::Told;
+pub use trace::{Explained, Mark, Trace};
 
 /// A world at one revision: what builders read. It holds tables cloned after one commit.
 pub trait Snapshot: Send + Sync + 'static {

@@ -4,9 +4,10 @@ use std::{
     cell::RefCell,
     hash::{BuildHasher, Hash},
     marker::PhantomData,
+    rc::Rc,
 };
 
-use crate::Level;
+use crate::{Level, Trace};
 
 /// The key itself: one row, present or absent.
 pub(crate) const ROW: u16 = 0;
@@ -113,13 +114,32 @@ pub(crate) fn hash_of<K: Hash + ?Sized>(key: &K) -> u64 {
 pub struct Reads<L> {
     log: RefCell<Vec<Cell>>,
     reader: PhantomData<fn() -> L>,
+    /// Where a builder says what its answer comes from, when somebody asks that.
+    trace: Option<Rc<Trace>>,
 }
 
 impl<L: Level> Reads<L> {
     /// An empty record that nobody will ask about.
     #[must_use]
     pub fn new() -> Self {
-        Self { log: RefCell::default(), reader: PhantomData }
+        Self { log: RefCell::default(), reader: PhantomData, trace: None }
+    }
+
+    /// An empty record of a builder whose answer is explained.
+    pub(crate) fn traced(trace: Rc<Trace>) -> Self {
+        Self { trace: Some(trace), ..Self::new() }
+    }
+
+    /// Where to say what an answer comes from; `None` unless it is being explained ([`crate::Memos::explain`]).
+    #[inline]
+    #[must_use]
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_deref()
+    }
+
+    /// The same, to hand on to the builders below.
+    pub(crate) fn shared_trace(&self) -> Option<&Rc<Trace>> {
+        self.trace.as_ref()
     }
 
     pub(crate) fn note(&self, cell: Cell) {

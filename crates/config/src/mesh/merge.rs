@@ -65,6 +65,15 @@ pub fn parse_mesh_config(file: &str, text: &str) -> Outcome<MeshConfig> {
     apply_mesh_config(&default_mesh_config(), file, text)
 }
 
+/// Where the fields of a mesh configuration were written, by their paths in JSON names (`defaultConfig.statusPort`);
+/// `None` for a text that is no YAML.
+pub fn mesh_config_places(file: &str, text: &str) -> Option<Origin> {
+    let root = trees(text).into_iter().next()?.ok()?;
+    let mut reader = Reader::new(Arc::from(file));
+    MeshConfig::default().read(&root, &mut reader);
+    Some(Origin::new(Arc::from(file), root.at, reader.into_parts().0))
+}
+
 /// Lays YAML over the settings of a proxy, as the annotation `proxy.istio.io/config` does.
 ///
 /// Every field that is there replaces the one below; `proxyMetadata` is merged by key, and `proxyHeaders` keep

@@ -19,9 +19,10 @@ use proto::envoy::config::endpoint::v3::{
 use tables::{Level, Reads};
 
 use super::build::{Draft, preserves_case, service_metadata, stat_name, string};
-use super::{fixed, policy, pool};
-use crate::encoded::seconds;
+use super::{fixed, origins, policy, pool};
+use crate::encoded::{TypeName, seconds};
 use crate::endpoints::address;
+use crate::provenance;
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::Named;
 
@@ -49,13 +50,13 @@ pub(super) fn clusters<L: Level>(
     targets: &[ServiceTarget],
 ) -> Vec<Cluster> {
     let settings = crate::settings(r, world);
-    let sidecar = sidecar.and_then(|name| world.sidecars.get(r, name)).map(|row| row.sidecar.clone());
+    let sidecar = sidecar.and_then(|name| Some((name, &*world.sidecars.get(r, name)?.sidecar)));
     let services: BTreeMap<_, _> = targets
         .iter()
         .filter_map(|t| Some((t.service.clone(), world.services.get(r, &t.service)?.clone())))
         .collect();
-    let ingress: &[IstioIngressListener] = sidecar.as_ref().map_or(&[], |s| &s.ingress);
-    let build = |inbound: Inbound<'_>| build_one(r, world, proxy, settings, sidecar.as_deref(), &inbound);
+    let ingress: &[IstioIngressListener] = sidecar.map_or(&[], |(_, s)| &s.ingress);
+    let build = |inbound: Inbound<'_>| build_one(r, world, proxy, settings, sidecar, &inbound);
     if ingress.is_empty() {
         if proxy.interception == Interception::None {
             return Vec::new();
@@ -157,7 +158,7 @@ fn build_one<L: Level>(
     world: &World,
     proxy: &Proxy,
     settings: &Settings,
-    sidecar: Option<&Sidecar>,
+    sidecar: Option<(&Named, &Sidecar)>,
     inbound: &Inbound<'_>,
 ) -> Cluster {
     let mesh = &*settings.mesh;
@@ -182,8 +183,8 @@ fn build_one<L: Level>(
         }
     }
     let mut own = None;
-    if let Some(found) =
-        first.and_then(|s| mesh::rules::for_host(r, world, &s.key.namespace, s, &proxy.labels))
+    let found = first.and_then(|s| mesh::rules::for_host(r, world, &s.key.namespace, s, &proxy.labels));
+    if let Some(found) = &found
         && let Some(whole) = &found.rule.traffic_policy
     {
         own = policy::for_port(Some(whole), inbound.port.number).0.map(std::borrow::Cow::into_owned);
@@ -195,7 +196,7 @@ fn build_one<L: Level>(
         }
     }
     let mut own = policy::with_default(own, mesh.default_traffic_policy.as_ref());
-    if let Some(connections) = inbound_pool(sidecar, inbound.number) {
+    if let Some(connections) = inbound_pool(sidecar.map(|(_, s)| s), inbound.number) {
         own.get_or_insert_with(TrafficPolicy::default).connection_pool = Some(connections.clone());
     }
     let none = ConnectionPoolSettings::default();
@@ -209,6 +210,15 @@ fn build_one<L: Level>(
         let both = settings.switches.istio_dual_stack && proxy.ip_mode == IpMode::Dual;
         draft.cluster.upstream_bind_config = Some(fixed::bind(proxy, both));
     }
+    provenance::resource(
+        r,
+        TypeName::Cluster,
+        || name,
+        || {
+            let at = (inbound.number, inbound.port, &inbound.services[..]);
+            origins::tell_inbound(r, settings, sidecar, at, found.as_ref(), own.as_ref());
+        },
+    );
     draft.finish()
 }
 

@@ -20,11 +20,13 @@ use proto::google::protobuf::{UInt32Value, Value, value::Kind};
 use tables::{Level, Reads};
 
 use super::build::{Draft, preserves_case, service_metadata, stat_name, string};
+use super::origins::Told;
 use super::{Built, EdsName, balance, fixed, policy, pool, sni_key, subset_key, tls};
 use crate::authentication::{self, MutualTls};
-use crate::encoded::{Resource, duration, seconds};
+use crate::encoded::{Resource, TypeName, duration, seconds};
 use crate::endpoints;
 use crate::plan::ServiceClusters;
+use crate::provenance;
 use crate::proxy::Proxy;
 
 /// Everything that stays the same for all clusters of one service.
@@ -123,11 +125,8 @@ impl<L: Level> Builder<'_, L> {
     /// The default cluster of a port and one for each subset.
     fn port(&self, port: &Port, out: &mut Built) {
         let kind = self.discovery();
-        let policy = self.spec().and_then(|s| policy::for_port(s.traffic_policy.as_ref(), port.number).0);
-        let policy = policy::with_default(
-            policy.map(std::borrow::Cow::into_owned),
-            self.settings.mesh.default_traffic_policy.as_ref(),
-        );
+        let default = self.settings.mesh.default_traffic_policy.as_ref();
+        let policy = policy::of_port(self.spec(), port.number, default);
         let name = self.name(port, "");
         let Some(mut draft) = self.draft(name, kind, port, "") else { return };
         if self.keeps_draining() && !self.by_sni {
@@ -196,6 +195,16 @@ impl<L: Level> Builder<'_, L> {
         }
         let cluster = draft.finish();
         let name: Arc<str> = cluster.name.as_str().into();
+        provenance::resource(
+            self.r,
+            TypeName::Cluster,
+            || name.clone(),
+            || {
+                let (settings, service, rule) = (self.settings, self.service, self.rule);
+                let told = Told { settings, service, rule, port, subset, policy, cluster: &cluster };
+                told.tell(self.r, self.world);
+            },
+        );
         out.resources.push(Resource::encode(name.clone(), &cluster));
         if eds {
             let proxy = self.ask.proxy.clone();
@@ -242,7 +251,15 @@ impl<L: Level> Builder<'_, L> {
                     subset: subset.into(),
                     rule: self.ask.rule.clone(),
                 };
-                let assignment = endpoints::build(self.r, self.world, self.proxy(), &eds);
+                let assignment = provenance::resource(
+                    self.r,
+                    TypeName::Cluster,
+                    || eds.name.clone(),
+                    || {
+                        let build = || endpoints::build(self.r, self.world, self.proxy(), &eds);
+                        provenance::within(self.r, || "load_assignment".to_owned(), build)
+                    },
+                );
                 if assignment.endpoints.is_empty() {
                     return None;
                 }
@@ -358,11 +375,8 @@ impl<L: Level> Builder<'_, L> {
     /// A wildcard host that is resolved per request.
     fn dynamic(&self, port: &Port, out: &mut Built) {
         let mut draft = fixed::dynamic_forward(self.proxy(), self.service, port, &self.settings.mesh);
-        let policy = self.spec().and_then(|s| policy::for_port(s.traffic_policy.as_ref(), port.number).0);
-        let policy = policy::with_default(
-            policy.map(std::borrow::Cow::into_owned),
-            self.settings.mesh.default_traffic_policy.as_ref(),
-        );
+        let default = self.settings.mesh.default_traffic_policy.as_ref();
+        let policy = policy::of_port(self.spec(), port.number, default);
         draft.dynamic_forward = true;
         let whole = self.spec().and_then(|s| s.traffic_policy.as_ref());
         self.finish(draft, policy.as_ref(), port, "", "", self.service_mode(whole, port), out);

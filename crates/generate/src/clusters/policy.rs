@@ -80,6 +80,17 @@ pub fn of_rule<'a>(rule: &'a DestinationRule, port: u32, subset: &str) -> Option
     for_subset(rule.traffic_policy.as_ref(), own, port)
 }
 
+/// The policy of the whole service for a port: the rule's, with the mesh's default.
+#[must_use]
+pub fn of_port(
+    rule: Option<&DestinationRule>,
+    port: u32,
+    default: Option<&DefaultTrafficPolicy>,
+) -> Option<TrafficPolicy> {
+    let own = rule.and_then(|rule| for_port(rule.traffic_policy.as_ref(), port).0);
+    with_default(own.map(Cow::into_owned), default)
+}
+
 /// Fills what a policy leaves out from the mesh's default (as `applyDefaultTrafficPolicy`).
 #[must_use]
 pub fn with_default(

@@ -149,8 +149,10 @@ impl<L: Level> Chains<'_, L> {
             }
             let name = (head.namespace.clone(), head.name.clone());
             let Some(rows) = self.view.world.layer4_routes.get(self.view.r, &name) else { continue };
-            let fits = rows.tcp.iter().find(|t| !t.route.is_empty() && tcp_fits(&t.r#match, server));
-            if let Some(tcp) = fits {
+            let mut routes = rows.tcp.iter().enumerate();
+            let fits = routes.find(|(_, t)| !t.route.is_empty() && tcp_fits(&t.r#match, server));
+            if let Some((at, tcp)) = fits {
+                self.tell_route(&name, || format!("spec.tcp[{at}]"));
                 let named = (&*head.namespace, &*head.name);
                 let filters = tcp::filters(&self.view, &self.filters, server, &tcp.route, named, exchange);
                 return (!filters.is_empty()).then_some(filters);
@@ -170,12 +172,13 @@ impl<L: Level> Chains<'_, L> {
             }
             let name = (head.namespace.clone(), head.name.clone());
             let Some(rows) = self.view.world.layer4_routes.get(self.view.r, &name) else { continue };
-            for route in rows.tls.iter().filter(|t| !t.route.is_empty()) {
-                for m in route.r#match.iter().filter(|m| tls_fits(m, server)) {
+            for (at, route) in rows.tls.iter().enumerate().filter(|(_, t)| !t.route.is_empty()) {
+                for (nth, m) in route.r#match.iter().enumerate().filter(|(_, m)| tls_fits(m, server)) {
                     // Envoy refuses two chains for one name: the older virtual service has it.
                     if self.claimed.claim(port, &m.sni_hosts, &server.spec.bind).is_err() {
                         continue;
                     }
+                    self.tell_route(&name, || format!("spec.tls[{at}].match[{nth}]"));
                     let named = (&*head.namespace, &*head.name);
                     let filters = tcp::filters(&self.view, &self.filters, server, &route.route, named, false);
                     out.push(Chain { sni: m.sni_hosts.clone(), filters, ..Chain::default() });

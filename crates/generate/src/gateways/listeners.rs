@@ -21,11 +21,12 @@ use super::bound::View;
 use super::chains::{Chain, Chains, config_of};
 use super::merge::Claimed;
 use super::tls::{self, Terms, Transport};
-use crate::encoded::{Resource, Section, duration, u32_value};
+use crate::encoded::{Resource, Section, TypeName, duration, u32_value};
 use crate::endpoints::address;
 use crate::filters::inspect::TLS_INSPECTOR;
 use crate::filters::{Class, Filters, connection};
 use crate::listeners::Built;
+use crate::provenance;
 use crate::proxy::{IpMode, Proxy};
 use crate::scope::Scope;
 
@@ -55,10 +56,11 @@ pub(super) fn built<L: Level>(
     scope: &Scope,
 ) -> Built {
     let settings = crate::settings(r, world);
+    let (filters, said) = provenance::collect(r, || Filters::of(r, world, proxy, Class::Gateway));
     let mut chains = Chains {
         view: View { r, world, proxy, scope },
         settings,
-        filters: Filters::of(r, world, proxy, Class::Gateway),
+        filters,
         terms: Terms::of(r, world, proxy, settings),
         claimed: Claimed::default(),
     };
@@ -77,6 +79,7 @@ pub(super) fn built<L: Level>(
             secrets.extend(chain.tls.iter().flat_map(tls::served));
         }
         let listener = message(draft, proxy, settings, &chains.filters);
+        provenance::resource(r, TypeName::Listener, || listener.name.as_str(), || said.again(r, String::new));
         resources.push(Resource::encode(listener.name.as_str(), &listener));
     }
     // Names in the Gateway API's form count only with the right to them.
@@ -104,7 +107,16 @@ fn drafts<L: Level>(chains: &mut Chains<'_, L>, merged: &Merged) -> Vec<Draft> {
             (bind, _) => (bind.to_owned(), Vec::new()),
         };
         let name = format!("{bind}_{port}");
-        let own = chains.tcp(at, &name);
+        let r = chains.view.r;
+        let own = provenance::resource(
+            r,
+            TypeName::Listener,
+            || name.as_str(),
+            || {
+                at.servers.iter().for_each(|server| chains.tell(server));
+                chains.tcp(at, &name)
+            },
+        );
         add(
             &mut out,
             Draft {
@@ -118,7 +130,15 @@ fn drafts<L: Level>(chains: &mut Chains<'_, L>, merged: &Merged) -> Vec<Draft> {
         );
         if let Some(servers) = merged.quic.get(&at.port) {
             let name = format!("udp_{bind}_{port}");
-            let own = chains.quic(servers, port, &name);
+            let own = provenance::resource(
+                r,
+                TypeName::Listener,
+                || name.as_str(),
+                || {
+                    servers.iter().for_each(|server| chains.tell(server));
+                    chains.quic(servers, port, &name)
+                },
+            );
             add(&mut out, Draft { name, bind, extra, port, transport: Transport::Quic, chains: own });
         }
     }

@@ -194,7 +194,7 @@ impl<'a> Merging<'a> {
         let row = gateway.row;
         let name: Arc<str> = format!("{}/{}", row.namespace, row.name).into();
         self.out.gateways.insert(name.clone());
-        for spec in &row.gateway.servers {
+        for (at, spec) in row.gateway.servers.iter().enumerate() {
             let Some(port) = &spec.port else {
                 self.out.rejected.push(format!("Gateway {name}: a server without port"));
                 continue;
@@ -207,6 +207,7 @@ impl<'a> Merging<'a> {
             for resolved in resolve(number, gateway) {
                 let mut server = Server {
                     gateway: name.clone(),
+                    at,
                     spec: spec.clone(),
                     protocol,
                     port: number,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use config::Kind;
 use config::networking::{CaptureMode, IstioIngressListener, ServerTlsSettings, Sidecar};
 use config::protocol::Protocol;
 use mesh::World;
@@ -17,9 +18,10 @@ use tables::{Level, Reads};
 
 use super::Built;
 use crate::authentication::{self, PeerMode};
-use crate::encoded::{Resource, Section, bool_value, duration, u32_value};
+use crate::encoded::{Resource, Section, TypeName, bool_value, duration, u32_value};
 use crate::endpoints::address;
 use crate::filters::{Class, Filters, inspect};
+use crate::provenance::{self, Origin};
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::Named;
 
@@ -63,6 +65,22 @@ impl Served<'_> {
         }
     }
 
+    /// Says why it is served.
+    fn tell(&self, say: &mut dyn FnMut(&str, Origin)) {
+        let chain = format!("filter_chains[{}]", self.name(false));
+        let path = if self.bound { "" } else { &chain };
+        if let Some(sidecar) = self.sidecar {
+            let of = |field: &str| format!("spec.ingress[port.number={}]{field}", self.target);
+            say(path, Origin::named(Kind::Sidecar, sidecar, of("")));
+            if self.tls.is_some() {
+                say(&format!("{chain}.transport_socket"), Origin::named(Kind::Sidecar, sidecar, of(".tls")));
+            }
+        }
+        if let Some(service) = self.service {
+            say(path, Origin::service(service, Some(self.port.number)));
+        }
+    }
+
     fn stat_prefix(&self) -> String {
         if self.passthrough { self.cluster.clone() } else { format!("inbound_{}", self.name(true)) }
     }
@@ -88,10 +106,11 @@ pub(super) fn listeners<L: Level>(
     if settings.mesh.proxy_listen_port <= 0 {
         return Built::default();
     }
+    let (filters, said) = provenance::collect(r, || Filters::of(r, world, proxy, Class::SidecarInbound));
     let context = Context {
         proxy,
         settings,
-        filters: Filters::of(r, world, proxy, Class::SidecarInbound),
+        filters,
         mode: authentication::workload_mode(r, world, &proxy.namespace, &proxy.labels),
     };
     let declared = sidecar.and_then(|name| Some((name, &*world.sidecars.get(r, name)?.sidecar)));
@@ -102,6 +121,18 @@ pub(super) fn listeners<L: Level>(
     let mut shared = Vec::new();
     for served in context.served(declared, targets, &services) {
         let built = context.chains(&served, &mut secrets);
+        let name = || if served.bound { served.name(false) } else { VIRTUAL.to_owned() };
+        provenance::resource(r, TypeName::Listener, name, || {
+            if served.bound {
+                said.again(r, String::new);
+            }
+            provenance::notes(r, |say| served.tell(say));
+            let mode =
+                || authentication::workload_origin(r, world, &proxy.namespace, &proxy.labels, served.target);
+            provenance::note(r, || {
+                (format!("filter_chains[{}].transport_socket", served.name(false)), mode())
+            });
+        });
         if served.bound {
             own.push(context.listener(&served.name(false), &served.bind, served.target, true, built));
         } else {
@@ -116,6 +147,29 @@ pub(super) fn listeners<L: Level>(
             }
             _ => targets.iter().map(|t| t.target_port).collect(),
         };
+        provenance::resource(
+            r,
+            TypeName::Listener,
+            || VIRTUAL,
+            || {
+                said.again(r, String::new);
+                provenance::notes(r, |say| {
+                    say("", Origin::mesh("proxyInboundListenPort"));
+                    say("listener_filters_timeout", Origin::mesh("protocolDetectionTimeout"));
+                    let mutual = "filter_chains.transport_socket";
+                    say(&format!("{mutual}.match_subject_alt_names"), Origin::mesh("trustDomain"));
+                    if settings.mesh.mesh_mtls.is_some() {
+                        say(&format!("{mutual}.tls_params"), Origin::mesh("meshMTLS"));
+                    }
+                    say(
+                        "filter_chains[virtualInbound]",
+                        Origin::default("ports of the workload that no service declares"),
+                    );
+                    let mode = authentication::workload_origin(r, world, &proxy.namespace, &proxy.labels, 0);
+                    say("filter_chains[virtualInbound].transport_socket", mode);
+                });
+            },
+        );
         let mut chains = context.catch_all(&ports, &mut secrets);
         chains.extend(shared);
         let port = u32::try_from(settings.mesh.proxy_inbound_listen_port).unwrap_or(0);

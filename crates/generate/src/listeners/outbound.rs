@@ -19,7 +19,8 @@ pub(super) use self::views::listening;
 use self::views::{View, views};
 use super::{Built, Seen};
 use crate::addresses::UNSPECIFIED;
-use crate::encoded::{Resource, Section};
+use crate::encoded::{Resource, Section, TypeName};
+use crate::provenance::{self, Origin};
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::{Egress, Scope, ScopedService};
 
@@ -47,6 +48,18 @@ pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, se
     let mut messages = Messages::new(&outbound);
     entries.by_bind.values().for_each(|entry| messages.add(entry));
     if let Some(listener) = outbound.virtual_outbound(&messages.filters) {
+        provenance::resource(
+            r,
+            TypeName::Listener,
+            || listener.name.as_str(),
+            || {
+                messages.said.again(r, String::new);
+                provenance::notes(r, |say| {
+                    say("", Origin::mesh("proxyListenPort"));
+                    say("filter_chains[virtualOutbound-catchall-tcp]", seen.scope.policy_origin(r, world));
+                });
+            },
+        );
         messages.resources.push(Resource::encode(listener.name.as_str(), &listener));
     }
     let section = Section::new(messages.resources);
@@ -106,11 +119,20 @@ impl<'a, L: Level> Outbound<'a, L> {
     fn entries(&self) -> Entries<'a> {
         let mut out = Entries::default();
         for (egress, listening) in self.scope.egress.iter().zip(&self.seen.listening) {
-            self.egress(egress, listening, &mut out);
+            let origin = || self.scope.egress_origin(Some(egress));
+            provenance::because(self.r, origin, || self.egress(egress, listening, &mut out));
         }
         if let Some(entry) = self.http_proxy()
             && let Some(address) = entry.bind.primary()
         {
+            provenance::resource(
+                self.r,
+                TypeName::Listener,
+                || entry.bind.name(entry.port),
+                || {
+                    provenance::note(self.r, || ("", self.http_proxy_origin()));
+                },
+            );
             out.by_bind.insert((address.clone(), entry.port), entry);
         }
         out

@@ -6,10 +6,11 @@ use config::networking::{
 };
 use mesh::rules::Rule;
 use proto::envoy::config::route::v3::route_action::{HashPolicy, hash_policy};
-use tables::Level;
+use tables::{Level, Reads};
 
 use super::http::Context;
 use crate::encoded::duration;
+use crate::provenance::{self, Origin};
 
 fn of(lb: Option<&LoadBalancerSettings>) -> Option<&ConsistentHashLb> {
     match lb?.lb_policy.as_ref()? {
@@ -44,13 +45,32 @@ pub(super) fn of_destination<L: Level>(
     let rule_port = port.and_then(|p| of_port(whole, p));
     let subset_hash = of(subset.and_then(|p| p.load_balancer.as_ref()));
     let hash = subset_port.or(subset_hash).or(rule_port);
-    hash.or_else(|| of(whole.and_then(|p| p.load_balancer.as_ref()))).cloned()
+    let hash = hash.or_else(|| of(whole.and_then(|p| p.load_balancer.as_ref())));
+    if hash.is_some() {
+        provenance::note(context.r, || ("route.hash_policy", written(&rule, &d.subset, port)));
+    }
+    hash.cloned()
+}
+
+/// Where the hash of a subset (if it has a name) and a port was written, in order of precedence.
+fn written(rule: &Rule, subset: &str, port: Option<u32>) -> Origin {
+    let own = format!("spec.subsets[name={subset}].trafficPolicy");
+    let places = [Some(own).filter(|_| !subset.is_empty()), Some("spec.trafficPolicy".to_owned())];
+    let paths = places.into_iter().flatten().flat_map(|policy| {
+        let of_port = port.map(|p| format!("{policy}.portLevelSettings[port.number={p}]"));
+        of_port.into_iter().chain([policy]).map(|at| format!("{at}.loadBalancer.consistentHash"))
+    });
+    Origin::rule(rule, paths)
 }
 
 /// The hash of a service's port that no virtual service speaks of.
-pub(super) fn of_service(rule: &Rule, port: u32) -> Option<ConsistentHashLb> {
+pub(super) fn of_service<L: Level>(r: &Reads<L>, rule: &Rule, port: u32) -> Option<ConsistentHashLb> {
     let whole = rule.rule.traffic_policy.as_ref();
-    of_port(whole, port).or_else(|| of(whole.and_then(|p| p.load_balancer.as_ref()))).cloned()
+    let hash = of_port(whole, port).or_else(|| of(whole.and_then(|p| p.load_balancer.as_ref())));
+    if hash.is_some() {
+        provenance::note(r, || ("routes[0].route.hash_policy", written(rule, "", Some(port))));
+    }
+    hash.cloned()
 }
 
 /// Envoy's form; `None` where no key is named.

@@ -19,9 +19,11 @@ use proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::Denominato
 use proto::google::protobuf::{BoolValue, Struct, UInt32Value, Value, value::Kind};
 use tables::{Level, Reads};
 
+use super::places::{self, RouteAt};
 use super::{actions, hash, matches, retry};
 use crate::clusters::subset_key;
 use crate::encoded::{duration, seconds};
+use crate::provenance;
 use crate::proxy::Proxy;
 use crate::scope::Scope;
 
@@ -68,13 +70,17 @@ pub(crate) fn any<L: Level>(context: &Context<'_, L>, head: &Head) -> bool {
 /// All routes of a virtual service, up to the first that matches everything.
 pub(crate) fn routes<L: Level>(context: &Context<'_, L>, virtual_service: &VirtualService) -> Vec<Route> {
     let mut out = Vec::new();
-    for http in &virtual_service.http {
+    for (number, http) in virtual_service.http.iter().enumerate() {
+        let at = RouteAt { virtual_service, route: number, matched: None };
+        let nth = |out: &Vec<Route>| format!("routes[{}]", out.len());
         if http.r#match.is_empty() {
-            out.push(translate(context, virtual_service, http, None));
+            let route = provenance::within(context.r, || nth(&out), || translate(context, http, None, at));
+            out.push(route);
             return out;
         }
-        for m in http.r#match.iter().filter(|m| fits(context, m)) {
-            let route = translate(context, virtual_service, http, Some(m));
+        for (matched, m) in http.r#match.iter().enumerate().filter(|(_, m)| fits(context, m)) {
+            let at = RouteAt { matched: Some(matched), ..at };
+            let route = provenance::within(context.r, || nth(&out), || translate(context, http, Some(m), at));
             let all = matches::is_catch_all(&route);
             out.push(route);
             if all {
@@ -87,10 +93,12 @@ pub(crate) fn routes<L: Level>(context: &Context<'_, L>, virtual_service: &Virtu
 
 fn translate<L: Level>(
     context: &Context<'_, L>,
-    virtual_service: &VirtualService,
     http: &HttpRoute,
     m: Option<&HttpMatchRequest>,
+    at: RouteAt<'_>,
 ) -> Route {
+    let virtual_service = at.virtual_service;
+    provenance::notes(context.r, |say| at.tell(http, m, say));
     let mut name = http.name.clone();
     if let Some(m) = m.filter(|m| !m.name.is_empty()) {
         name = format!("{name}.{}", m.name);
@@ -116,7 +124,7 @@ fn translate<L: Level>(
     } else if let Some(direct) = &http.direct_response {
         out.action = Some(actions::direct_response(direct));
     } else {
-        destinations(context, virtual_service, http, authority, &mut out);
+        destinations(context, at, http, authority, &mut out);
     }
     out.decorator =
         Some(Decorator { operation: operation(&out, virtual_service, context.port), ..Decorator::default() });
@@ -193,14 +201,16 @@ pub(crate) fn set_timeout(action: &mut RouteAction, timeout: Option<config::Dura
 /// As `applyHTTPRouteDestination`.
 fn destinations<L: Level>(
     context: &Context<'_, L>,
-    virtual_service: &VirtualService,
+    at: RouteAt<'_>,
     http: &HttpRoute,
     mut authority: String,
     out: &mut Route,
 ) {
+    let mesh_retries = context.mesh.default_http_retry_policy.is_some();
+    provenance::notes(context.r, |say| at.tell_action(http, mesh_retries, say));
     let mut action = RouteAction::default();
     set_timeout(&mut action, http.timeout);
-    let gateway_api = &*virtual_service.semantics == "gateway";
+    let gateway_api = &*at.virtual_service.semantics == "gateway";
     if gateway_api {
         action.cluster_not_found_response_code =
             route_action::ClusterNotFoundResponseCode::InternalServerError.into();
@@ -377,6 +387,17 @@ fn operation(route: &Route, virtual_service: &VirtualService, port: u32) -> Stri
         return format!("{host}:{port}{path}");
     }
     format!("{}:{port}{path}", virtual_service.name)
+}
+
+/// What the route of a service without virtual service has from where.
+pub(super) fn tell_default(mesh: &MeshConfig, say: &mut dyn FnMut(&str, provenance::Origin)) {
+    use provenance::Origin;
+    say(
+        "routes[0]",
+        Origin::default("one route to the service, as no VirtualService of the proxy speaks of it"),
+    );
+    say("routes[0].route.timeout", Origin::default("no timeout"));
+    say("routes[0].route.retry_policy", places::retries(mesh.default_http_retry_policy.is_some()));
 }
 
 /// The route of a service without virtual service (as `BuildDefaultHTTPOutboundRoute`).

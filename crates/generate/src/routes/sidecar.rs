@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use config::host;
 use config::mesh::{MeshConfig, OutboundTrafficPolicyMode as Policy};
 use config::protocol::Protocol;
+use config::{Kind, host};
 use mesh::routes::{Head, VirtualService};
 use mesh::services::{Resolution, Service};
 use mesh::{ServiceKey, World};
@@ -23,8 +23,9 @@ use tables::{Level, Reads};
 use super::domains::{self, Domain, with_port};
 use super::{BuiltRoute, Part, PartHost, Parts, hash, headers, http, matches, session};
 use crate::clusters::subset_key;
-use crate::encoded::{Resource, Section, bool_value, seconds, u32_value};
+use crate::encoded::{Resource, Section, TypeName, bool_value, seconds, u32_value};
 use crate::plan::ServiceHosts;
+use crate::provenance::{self, Origin};
 use crate::proxy::{Proxy, ProxyKind};
 use crate::scope::{Egress, Named, Scope, ScopedService, Services};
 
@@ -279,17 +280,28 @@ pub(super) fn service_hosts<L: Level>(r: &Reads<L>, world: &World, ask: &Service
     let rule = ask.rule.as_ref().and_then(|name| name.read(r, world));
     let build = |port: u32| {
         let host = service.key.hostname.as_str();
+        provenance::notes(r, |say| {
+            say("", Origin::service(service, Some(port)));
+            http::tell_default(mesh, say);
+        });
         let cluster = subset_key("outbound", port, "", host);
         let mut route = http::default_outbound(cluster, format!("{}/*", with_port(host, port)), mesh);
         if let Some(policy) =
-            rule.and_then(|rule| hash::of_service(rule, port)).as_ref().and_then(hash::policy)
+            rule.and_then(|rule| hash::of_service(r, rule, port)).as_ref().and_then(hash::policy)
             && let Some(route::Action::Route(action)) = &mut route.action
         {
             action.hash_policy = vec![policy];
         }
         host_of_service(r, world, &ask.proxy, ask.port, service, port, vec![route])
     };
-    http_ports(service, ask.port).into_iter().map(build).collect()
+    let named = |port: u32| virtual_host(&with_port(&service.key.hostname.to_lowercase(), port));
+    let ports = http_ports(service, ask.port).into_iter();
+    ports.map(|port| provenance::within(r, || named(port), || build(port))).collect()
+}
+
+/// The path of a virtual host of this name.
+fn virtual_host(name: &str) -> String {
+    format!("virtual_hosts[{name}]")
 }
 
 /// See [`super::part`].
@@ -312,7 +324,7 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
     let gateways = ["mesh".to_owned()];
     let lookup = |h: &str| table.services.get(h).and_then(|s| table.service(s));
     let context = table.context(&gateways, &lookup);
-    let built = http::routes(&context, routes);
+    let (built, said) = provenance::collect(table.r, || http::routes(&context, routes));
     if built.is_empty() {
         return Vec::new();
     }
@@ -332,14 +344,35 @@ fn of_virtual_service<L: Level>(table: &Table<'_, L>, head: &Head, routes: &Virt
     for (port, services) in ports {
         for h in &hosts {
             let h = h.to_lowercase();
+            provenance::within(
+                r,
+                || virtual_host(&with_port(&h, port)),
+                || {
+                    provenance::note(r, || ("", of_host(head)));
+                    said.again(r, String::new);
+                },
+            );
             let domains = vec![Domain { name: domains::bracketed(&h), short: false }];
             let rest = rest(r, world, proxy, None, built.clone());
             out.push(part_host(proxy, table.port, &h, port, domains, false, &rest));
         }
-        let one = |s: &Service| host_of_service(r, world, proxy, table.port, s, port, built.clone());
+        let one = |s: &Service| {
+            let name = || virtual_host(&with_port(&s.key.hostname.to_lowercase(), port));
+            provenance::within(r, name, || {
+                provenance::note(r, || ("", of_host(head)));
+                provenance::note(r, || ("domains", Origin::service(s, Some(port))));
+                said.again(r, String::new);
+                host_of_service(r, world, proxy, table.port, s, port, built.clone())
+            })
+        };
         out.extend(services.into_iter().map(one));
     }
     out
+}
+
+/// What makes virtual hosts of a virtual service.
+fn of_host(head: &Head) -> Origin {
+    Origin::field(Kind::VirtualService, (&head.namespace, &head.name), "spec.hosts")
 }
 
 /// The virtual host of a service's port at a listener (whose `port` is 0 if it serves all).
@@ -437,6 +470,16 @@ pub(super) fn assemble<L: Level>(
             }),
         });
     }
+    provenance::kept(r, name, || hosts.iter().map(|kept| kept.host.name.clone()).collect());
+    provenance::resource(
+        r,
+        TypeName::Route,
+        || name.clone(),
+        || {
+            let egress = || listener(scope, name).map(|(_, egress)| egress);
+            provenance::note(r, || ("", scope.egress_origin(egress())));
+        },
+    );
     let inline = if apart { 0 } else { hosts.iter().map(|h| h.host.whole.len() + FRAME).sum() };
     let mut whole = Vec::with_capacity(head.encoded_len() + inline + 2 * FRAME);
     whole.extend(head.encode_to_vec());
@@ -450,7 +493,14 @@ pub(super) fn assemble<L: Level>(
     }
     if !sniffed {
         let mesh = &crate::settings(r, world).mesh;
-        put_framed(&catch_all(proxy, mesh, scope).encode_to_vec(), &mut whole);
+        let all = catch_all(proxy, mesh, scope);
+        provenance::resource(
+            r,
+            TypeName::Route,
+            || name.clone(),
+            || provenance::note(r, || (virtual_host(&all.name), scope.policy_origin(r, world))),
+        );
+        put_framed(&all.encode_to_vec(), &mut whole);
     }
     whole.shrink_to_fit();
     BuiltRoute {

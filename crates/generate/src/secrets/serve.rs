@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use config::Kind;
 use mesh::World;
 use mesh::gateways::Credential;
 use proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
@@ -12,7 +13,8 @@ use proto::envoy::extensions::transport_sockets::tls::v3::{
 use tables::{Level, Reads};
 
 use super::CA_SUFFIX;
-use crate::encoded::Resource;
+use crate::encoded::{Resource, TypeName};
+use crate::provenance::{self, Origin};
 use crate::proxy::Proxy;
 
 /// Where a resource name leads.
@@ -53,8 +55,19 @@ pub fn resource<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, name: &str
     if !reference.config_map && reference.namespace != proxy.namespace {
         return None;
     }
-    let read =
-        |n: &str| world.credentials.get(r, &(reference.config_map, reference.namespace.clone(), n.into()));
+    let read = |n: &str| {
+        let row = world.credentials.get(r, &(reference.config_map, reference.namespace.clone(), n.into()))?;
+        provenance::resource(
+            r,
+            TypeName::Secret,
+            || name,
+            || {
+                let kind = if reference.config_map { Kind::ConfigMap } else { Kind::Secret };
+                provenance::note(r, || ("", Origin::field(kind, (&reference.namespace, n), "data")));
+            },
+        );
+        Some(row)
+    };
     let plain = reference.name.strip_suffix(CA_SUFFIX);
     if reference.config_map {
         let row = read(plain.unwrap_or(&reference.name))?;

@@ -4,14 +4,27 @@ use std::collections::BTreeMap;
 
 use config::networking::{HttpMatchRequest, HttpRoute, MatchType, StringMatch};
 
-/// The routes of a delegate as part of the root's route; those that can never match together are left out
-/// (as pilot/pkg/model/virtualservice.go: `MergeHTTPRoutes`).
-pub(super) fn merge(root: &HttpRoute, delegate: Vec<HttpRoute>) -> Vec<HttpRoute> {
-    delegate.into_iter().filter_map(|leaf| route(root, leaf)).collect()
+use super::{MatchPlace, RoutePlace};
+
+/// The routes of a delegate as part of the root's route, each with its place; those that can never match together are
+/// left out (as pilot/pkg/model/virtualservice.go: `MergeHTTPRoutes`). `number` is that of the root's route, `from` that
+/// of the delegate.
+pub(super) fn merge(
+    root: &HttpRoute,
+    number: usize,
+    delegate: Vec<HttpRoute>,
+    from: usize,
+) -> Vec<(HttpRoute, RoutePlace)> {
+    let one = |(at, leaf)| {
+        let (route, matches) = route(root, leaf)?;
+        Some((route, RoutePlace { root: number, leaf: Some((from, at)), matches }))
+    };
+    delegate.into_iter().enumerate().filter_map(one).collect()
 }
 
-fn route(root: &HttpRoute, mut leaf: HttpRoute) -> Option<HttpRoute> {
-    leaf.r#match = matches(&root.r#match, std::mem::take(&mut leaf.r#match))?;
+fn route(root: &HttpRoute, mut leaf: HttpRoute) -> Option<(HttpRoute, Vec<MatchPlace>)> {
+    let places;
+    (leaf.r#match, places) = matches(&root.r#match, std::mem::take(&mut leaf.r#match))?.into_iter().unzip();
     leaf.name = joined(&root.name, &leaf.name);
     macro_rules! inherit {
         ($($field:ident)*) => { $( if leaf.$field.is_none() { leaf.$field.clone_from(&root.$field); } )* };
@@ -20,7 +33,7 @@ fn route(root: &HttpRoute, mut leaf: HttpRoute) -> Option<HttpRoute> {
     if leaf.mirrors.is_empty() {
         leaf.mirrors.clone_from(&root.mirrors);
     }
-    Some(leaf)
+    Some((leaf, places))
 }
 
 fn joined(root: &str, leaf: &str) -> String {
@@ -32,17 +45,21 @@ fn joined(root: &str, leaf: &str) -> String {
 }
 
 /// Each match of the leaf within each match of the root it fits in; nothing if one of them fits nowhere.
-fn matches(root: &[HttpMatchRequest], leaf: Vec<HttpMatchRequest>) -> Option<Vec<HttpMatchRequest>> {
+fn matches(
+    root: &[HttpMatchRequest],
+    leaf: Vec<HttpMatchRequest>,
+) -> Option<Vec<(HttpMatchRequest, MatchPlace)>> {
     if root.is_empty() {
-        return Some(leaf);
+        return Some(leaf.into_iter().enumerate().map(|(at, m)| (m, (None, Some(at)))).collect());
     }
     if leaf.is_empty() {
-        return Some(root.to_vec());
+        return Some(root.iter().cloned().enumerate().map(|(at, m)| (m, (Some(at), None))).collect());
     }
     let mut out = Vec::new();
-    for own in &leaf {
+    for (at, own) in leaf.iter().enumerate() {
         let before = out.len();
-        out.extend(root.iter().filter(|r| !conflict(r, own)).map(|r| both(r, own)));
+        let fit = root.iter().enumerate().filter(|(_, r)| !conflict(r, own));
+        out.extend(fit.map(|(number, r)| (both(r, own), (Some(number), Some(at)))));
         if out.len() == before {
             return None;
         }

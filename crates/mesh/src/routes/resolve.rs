@@ -6,7 +6,7 @@ use config::networking::{Destination, HttpRoute, VirtualService as Spec};
 use config::{Host, Visibility};
 use tables::{Level, Reads, Table};
 
-use super::{VirtualService, delegates};
+use super::{RoutePlace, VirtualService, delegates};
 use crate::exports::{audience, is_visible};
 use crate::inputs::{Fact, VirtualServiceFacts};
 use crate::key::ObjectKey;
@@ -36,10 +36,10 @@ pub(crate) fn root<L: Level>(
         resolved((*fact.spec).clone(), &key.namespace, &settings.domain)
     };
     let mut from = Vec::new();
-    let http = if semantics.is_empty() && spec.http.iter().any(|h| h.delegate.is_some()) {
-        with_delegates(r, ground, facts, settings, key, spec.http, &mut from)
+    let (http, places) = if semantics.is_empty() && spec.http.iter().any(|h| h.delegate.is_some()) {
+        with_delegates(r, ground, facts, settings, key, spec.http, &mut from).into_iter().unzip()
     } else {
-        spec.http
+        (spec.http, Vec::new())
     };
     let mut gateways: Vec<Arc<str>> = spec.gateways.iter().map(|g| Arc::from(&**g)).collect();
     if gateways.is_empty() {
@@ -57,6 +57,7 @@ pub(crate) fn root<L: Level>(
         tcp: spec.tcp.into_iter().map(Arc::new).collect(),
         semantics: semantics.into(),
         delegates: from,
+        places,
     };
     vec![((key.namespace.clone(), key.name.clone()), row)]
 }
@@ -76,11 +77,12 @@ fn with_delegates<L: Level>(
     root: &ObjectKey,
     routes: Vec<HttpRoute>,
     from: &mut Vec<Arc<str>>,
-) -> Vec<HttpRoute> {
+) -> Vec<(HttpRoute, RoutePlace)> {
     let mut out = Vec::new();
-    for mut route in routes {
+    for (number, mut route) in routes.into_iter().enumerate() {
         let Some(delegate) = route.delegate.take() else {
-            out.push(route);
+            let matches = (0..route.r#match.len()).map(|at| (Some(at), None)).collect();
+            out.push((route, RoutePlace { root: number, leaf: None, matches }));
             continue;
         };
         let namespace = if delegate.namespace.is_empty() {
@@ -96,7 +98,7 @@ fn with_delegates<L: Level>(
         }
         from.push(format!("{}/{}", key.namespace, key.name).into());
         let leaf = resolved((*fact.spec).clone(), &key.namespace, &settings.domain);
-        out.extend(delegates::merge(&route, leaf.http));
+        out.extend(delegates::merge(&route, number, leaf.http, from.len() - 1));
     }
     out
 }

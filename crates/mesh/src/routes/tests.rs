@@ -96,3 +96,39 @@ spec: {exportTo: ["."], http: [{route: [{destination: {host: secret}}]}]}
         "#]],
     );
 }
+
+#[test]
+fn a_route_of_a_delegate_knows_both_places_and_one_that_never_matches_leaves_a_gap() {
+    let yaml = r#"
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root, namespace: shop}
+spec:
+  hosts: [web]
+  http:
+  - {match: [{uri: {exact: /own}}], route: [{destination: {host: web}}]}
+  - {match: [{uri: {prefix: /x}}, {uri: {prefix: /a}}], delegate: {name: leaf}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: leaf, namespace: shop}
+spec:
+  http:
+  - {match: [{uri: {prefix: /other}}], route: [{destination: {host: web}}]}
+  - {match: [{method: {exact: GET}}, {uri: {prefix: /a/b}}], route: [{destination: {host: web}}]}
+  - {route: [{destination: {host: web}}]}
+"#;
+    let see = |world: &World| {
+        let places = world.virtual_services.iter().flat_map(|(_, v)| &v.places);
+        places.map(|place| format!("{place:?}\n")).collect()
+    };
+    check(
+        yaml,
+        see,
+        &expect![[r#"
+            RoutePlace { root: 0, leaf: None, matches: [(Some(0), None)] }
+            RoutePlace { root: 1, leaf: Some((0, 1)), matches: [(Some(0), Some(0)), (Some(1), Some(0)), (Some(1), Some(1))] }
+            RoutePlace { root: 1, leaf: Some((0, 2)), matches: [(Some(0), None), (Some(1), None)] }
+        "#]],
+    );
+}

@@ -1,9 +1,9 @@
 //! What a builder gets: the world, other asks, and the record of both.
 
-use std::{cell::RefCell, ops::Deref, sync::Arc};
+use std::{cell::RefCell, ops::Deref, rc::Rc, sync::Arc};
 
 use crate::{
-    Level, Reads,
+    Level, Reads, Trace,
     memo::{Ask, MemoId, Memos},
     reads::Set,
 };
@@ -37,6 +37,11 @@ impl<'a, A: Ask> Asking<'a, A> {
         Self { memos, world, reads: Reads::new(), lower: RefCell::default(), audited }
     }
 
+    /// The door of a builder whose answer is explained.
+    pub(super) fn traced(memos: &'a Memos<A::World>, world: &'a Arc<A::World>, trace: Rc<Trace>) -> Self {
+        Self { reads: Reads::traced(trace), ..Self::new(memos, world, None) }
+    }
+
     /// The snapshot. What is read of it must go through methods that take this record.
     pub fn world(&self) -> &'a A::World {
         self.world
@@ -46,6 +51,9 @@ impl<'a, A: Ask> Asking<'a, A> {
     pub fn ask<B: Ask<World = A::World>>(&self, ask: &B) -> Arc<B::Out> {
         const {
             assert!(<B as Level>::ORDER < <A as Level>::ORDER, "an ask may ask only what stands above it");
+        }
+        if let Some(trace) = self.reads.shared_trace() {
+            return self.memos.traced(self.world, ask, trace).0;
         }
         let pulled = self.memos.pull(self.world, ask, self.audited, false);
         self.lower.borrow_mut().push((pulled.kept, pulled.digest));

@@ -362,7 +362,9 @@ impl Simulation {
         if self.options.sabotage == Some(Sabotage::WithholdHosts) && response.type_url == TypeUrl::VirtualHost
         {
             // One of them only, and the nonce comes: nothing but what the proxy holds can show it.
-            response.resources.pop();
+            let mut kept: Vec<_> = response.resources.iter().cloned().collect();
+            kept.pop();
+            response.resources = kept.into();
         }
         if !lost {
             self.fly(id, taken, response);

@@ -166,3 +166,13 @@ fn networks_with_bad_addresses_are_refused() {
     );
     assert_eq!((problems[2].line, problems[2].column), (4, 16));
 }
+
+#[test]
+fn the_places_of_a_mesh_configuration_are_those_of_its_text() {
+    let text = "# first\nconnectTimeout: 3s\ndefaultConfig:\n  statusPort: 1\n";
+    let places = mesh_config_places("m", text).unwrap();
+    assert_eq!(places.locate("connectTimeout").unwrap().to_string(), "m:2:1");
+    assert_eq!(places.locate("defaultConfig.statusPort").unwrap().to_string(), "m:4:3");
+    assert_eq!(places.locate("trustDomain"), None);
+    assert!(mesh_config_places("m", "a: [").is_none());
+}

@@ -40,8 +40,8 @@ fn expected(more: &str, aliases: &[&str]) -> Vec<String> {
     let class = Arc::new(Proxy::from_node(&node).unwrap());
     let (world, generator) = (mesh.world(), Generator::new(true));
     let edition = generator.edition(&world, &generator.key(&world, &class, TypeName::Cluster)).0;
-    let found = edition.resources.iter().find(|r| &*r.name == "outbound|80||reviews.test").unwrap();
-    let cluster = Cluster::decode(found.to_bytes()).unwrap();
+    let found = edition.resources().find(|r| &*r.name == "outbound|80||reviews.test").unwrap();
+    let cluster = Cluster::decode(found.body.clone()).unwrap();
     let matched = cluster.transport_socket_matches.into_iter().find_map(|m| m.transport_socket);
     let socket = cluster.transport_socket.or(matched).unwrap();
     let Some(transport_socket::ConfigType::TypedConfig(any)) = socket.config_type else {

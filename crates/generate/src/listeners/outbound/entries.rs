@@ -13,6 +13,8 @@ use super::streams::StreamRoutes;
 use super::views::View;
 use super::{Outbound, Pods};
 use crate::addresses::UNSPECIFIED;
+use crate::encoded::TypeName;
+use crate::provenance::{self, Origin};
 use crate::proxy::IpMode;
 
 const UNSPECIFIED_V6: &str = "::";
@@ -156,6 +158,20 @@ impl<'a, L: Level> Outbound<'a, L> {
                 chains
             }
         };
+        provenance::resource(
+            self.r,
+            TypeName::Listener,
+            || wanted.bind.name(wanted.port.number),
+            || {
+                let alone = |have: &&mut Entry<'_>| stays_alone(wanted.port.protocol, have.protocol);
+                provenance::notes(self.r, |say| {
+                    if !current.as_ref().is_some_and(alone) {
+                        let own = wanted.view.ports().any(|port| port.number == wanted.port.number);
+                        say("", Origin::service(wanted.view.service, own.then_some(wanted.port.number)));
+                    }
+                });
+            },
+        );
         match current {
             Some(current) if stays_alone(wanted.port.protocol, current.protocol) => {}
             Some(current) if !(kind == Kind::Auto && current.protocol.is_http()) => {

@@ -17,6 +17,7 @@ use crate::filters::Filters;
 use crate::filters::hcm::{Manager, RouteSource, delimited};
 use crate::filters::inspect::HTTP_INSPECTOR;
 use crate::filters::tcp::Tcp;
+use crate::provenance::Origin;
 use crate::proxy::{Interception, IpMode};
 
 const VIRTUAL: &str = "virtualOutbound";
@@ -59,6 +60,15 @@ impl<'a, L: Level> Outbound<'a, L> {
             protocol: Protocol::HttpProxy,
             locked: true,
         })
+    }
+
+    /// Where the port of [`Self::http_proxy`] was written.
+    pub(super) fn http_proxy_origin(&self) -> Origin {
+        if self.proxy.http_proxy_port > 0 {
+            Origin::Proxy("HTTP_PROXY_PORT".into())
+        } else {
+            Origin::mesh("proxyHttpPort")
+        }
     }
 
     /// The listener to which iptables sends everything.

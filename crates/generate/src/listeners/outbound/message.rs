@@ -21,15 +21,18 @@ use super::chains::Content;
 use super::destinations::config_metadata;
 use super::entries::Entry;
 use super::{Outbound, UNIX};
-use crate::encoded::{Resource, bool_value, duration, seconds};
+use crate::encoded::{Resource, TypeName, bool_value, duration, seconds};
 use crate::filters::hcm::{Manager, RouteSource, delimited};
 use crate::filters::inspect::{HTTP_INSPECTOR, TLS_INSPECTOR};
 use crate::filters::{Class, Filters};
+use crate::provenance::{self, Said};
 
 /// Makes messages of listeners.
 pub(super) struct Messages<'o, 'a, L: Level> {
     pub(super) of: &'o Outbound<'a, L>,
     pub(super) filters: Filters<'a>,
+    /// What was said of the filters.
+    pub(super) said: Said,
     /// The chain for what no other chain takes.
     fallthrough: FilterChain,
     pub(super) resources: Vec<Resource>,
@@ -82,14 +85,15 @@ impl<L: Level> Outbound<'_, L> {
 impl<'o, 'a, L: Level> Messages<'o, 'a, L> {
     /// None yet.
     pub(super) fn new(of: &'o Outbound<'a, L>) -> Self {
-        let filters = Filters::of(of.r, of.world, of.proxy, Class::SidecarOutbound);
+        let build = || Filters::of(of.r, of.world, of.proxy, Class::SidecarOutbound);
+        let (filters, said) = provenance::collect(of.r, build);
         let fallthrough = FilterChain {
             name: "PassthroughFilterChain".into(),
             filter_chain_match: Some(FilterChainMatch::default()),
             filters: of.catch_all(&filters),
             ..FilterChain::default()
         };
-        Self { of, filters, fallthrough, resources: Vec::new() }
+        Self { of, filters, said, fallthrough, resources: Vec::new() }
     }
 
     /// Adds the finished listener.
@@ -134,6 +138,14 @@ impl<'o, 'a, L: Level> Messages<'o, 'a, L> {
             out.default_filter_chain = Some(self.fallthrough.clone());
         }
         out.name = name;
+        provenance::resource(
+            of.r,
+            TypeName::Listener,
+            || out.name.as_str(),
+            || {
+                self.said.again(of.r, String::new);
+            },
+        );
         self.resources.push(Resource::encode(out.name.as_str(), &out));
     }
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use config::Host;
 use config::networking::RouteDestination;
+use config::{Host, Kind};
 use mesh::routes::Layer4;
 use mesh::services::{Port, Registry};
 use tables::Level;
@@ -14,6 +14,8 @@ use super::Outbound;
 use super::chains::{Chain, Content, Streams, To, is_dynamic};
 use super::entries::Wanted;
 use crate::addresses::UNSPECIFIED;
+use crate::encoded::TypeName;
+use crate::provenance::{self, Origin};
 use crate::routes::domains::alternatives;
 use crate::scope::{Egress, Named};
 
@@ -69,8 +71,9 @@ impl<'a, L: Level> Outbound<'a, L> {
         let mut seen: BTreeSet<(&[String], &[String])> = BTreeSet::new();
         let mut out = Vec::new();
         for &v in routes {
-            for route in v.rows.tls.iter().filter(|route| !route.route.is_empty()) {
-                for m in &route.r#match {
+            let lead = v.rows.tls.iter().enumerate().filter(|(_, route)| !route.route.is_empty());
+            for (at, route) in lead {
+                for (nth, m) in route.r#match.iter().enumerate() {
                     let source = Source {
                         gateways: &m.gateways,
                         labels: &m.source_labels,
@@ -85,6 +88,7 @@ impl<'a, L: Level> Outbound<'a, L> {
                         ranges = shared(&m.destination_subnets);
                     }
                     if seen.insert((&m.sni_hosts, &m.destination_subnets)) {
+                        self.tell(wanted, v.name, || format!("spec.tls[{at}].match[{nth}]"));
                         out.push(Chain {
                             from: Some(v.name),
                             server_names: m.sni_hosts.clone(),
@@ -100,6 +104,20 @@ impl<'a, L: Level> Outbound<'a, L> {
             out.push(Chain { server_names, ranges, ..direct(wanted) });
         }
         out
+    }
+
+    /// Says that a chain of a listener comes from a route of a virtual service.
+    fn tell(&self, wanted: &Wanted<'_, 'a>, by: &Named, path: impl FnOnce() -> String) {
+        provenance::resource(
+            self.r,
+            TypeName::Listener,
+            || wanted.bind.name(wanted.port.number),
+            || {
+                provenance::note(self.r, || {
+                    ("filter_chains", Origin::named(Kind::VirtualService, by, path()))
+                });
+            },
+        );
     }
 
     /// Names by which TLS to a service is known, where the address of the listener does not tell.
@@ -137,7 +155,8 @@ impl<'a, L: Level> Outbound<'a, L> {
         let mut out: Vec<Chain<'a>> = Vec::new();
         let mut covered = false;
         for &v in routes {
-            for route in v.rows.tcp.iter().filter(|route| !route.route.is_empty()) {
+            let lead = v.rows.tcp.iter().enumerate().filter(|(_, route)| !route.route.is_empty());
+            for (at, route) in lead {
                 let mut subnets: Vec<Arc<str>> = Vec::new();
                 let mut everything = route.r#match.is_empty();
                 for m in &route.r#match {
@@ -155,6 +174,9 @@ impl<'a, L: Level> Outbound<'a, L> {
                         break;
                     }
                     subnets.extend(shared(&m.destination_subnets));
+                }
+                if everything || !subnets.is_empty() {
+                    self.tell(wanted, v.name, || format!("spec.tcp[{at}]"));
                 }
                 if everything {
                     out.push(Chain {
