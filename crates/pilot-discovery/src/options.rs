@@ -97,7 +97,7 @@ impl Options {
                 pings("keepaliveTimeout", switches.grpc_keepalive_timeout)?,
             ),
             max_age,
-            pod: vars.get("POD_NAME").unwrap_or("istiod").to_owned(),
+            pod: or(&switches.pod_name, "istiod"),
             own_ca: vars.get("MELTEMI_CA_DIR").unwrap_or("./var/istio-ca").into(),
             virtual_hosts: unless_off("MELTEMI_VHDS"),
             send_timeout: vars

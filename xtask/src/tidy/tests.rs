@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::sources::Source;
-use super::{bodies, imports, text};
+use super::{bodies, imports, switches, text};
 use crate::workspace::Package;
 
 #[test]
@@ -74,4 +74,18 @@ fn an_import_that_goes_up_or_out_is_found() {
     );
     assert!(problems[4].starts_with("novel: a new crate"), "{problems:?}");
     assert_eq!(problems.len(), 5);
+}
+
+#[test]
+fn a_switch_that_nobody_reads_is_found() {
+    let file = |path: &str, text: &str| Source { path: PathBuf::from(path), ..source(text) };
+    let list = file(
+        "crates/config/src/switches/list.rs",
+        "    PILOT_A pilot_a: bool = true, \"\";\n    PILOT_B pilot_b: String = text(\"\"),\n",
+    );
+    let reader = file("crates/mesh/src/a.rs", "if switches.pilot_a { let pilot_b = 1; }");
+    let test = file("crates/mesh/src/a/tests.rs", "switches.pilot_b");
+    let problems = switches::check(&[list, reader, test]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("nobody reads PILOT_B"), "{problems:?}");
 }

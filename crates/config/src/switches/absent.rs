@@ -66,7 +66,8 @@ const NOT_YET_ON: [&str; 57] = [
 ];
 
 /// What takes a value that nothing here uses yet.
-const NOT_YET_SET: [&str; 41] = [
+const NOT_YET_SET: [&str; 44] = [
+    "AUDIENCE",
     "BLOCKED_CIDRS_IN_JWKS_URIS",
     "BLOCKED_CIDRS_IN_WASM_FETCH",
     "CA_TRUSTED_NODE_ACCOUNTS",
@@ -105,8 +106,10 @@ const NOT_YET_SET: [&str; 41] = [
     "PILOT_SIDECAR_PICK_BEST_SERVICE_NAMESPACE",
     "PILOT_STATUS_MAX_WORKERS",
     "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD",
+    "PLATFORM",
     "SHARED_MESH_CONFIG",
     "TOKEN_AUDIENCES",
+    "TOKEN_ISSUER",
     "VALIDATION_WEBHOOK_CONFIG_NAME",
 ];
 

@@ -16,7 +16,6 @@ switches! {
     REVISION revision: String = text(""), "The revision of this control plane; empty is the default one.";
     POD_NAME pod_name: String = text(""), "The name of the pod it runs in.";
     POD_NAMESPACE pod_namespace: String = text("istio-system"), "The namespace it runs in.";
-    PLATFORM platform: String = text(""), "The platform it runs on: openshift, gcp or nothing special.";
     ISTIOD_CUSTOM_HOST istiod_custom_host: String = text(""),
         "More names for its own certificate, separated by commas.";
     GRPC_KEEPALIVE_INTERVAL grpc_keepalive_interval: Duration = Duration::from_secs(30),
@@ -36,8 +35,6 @@ switches! {
         "The last part of the root's lifetime, in percent, in which it is renewed.";
     CITADEL_SELF_SIGNED_CA_RSA_KEY_SIZE citadel_self_signed_ca_rsa_key_size: u32 = 2048,
         "Bits of the self-signed root's RSA key.";
-    TOKEN_ISSUER token_issuer: String = text(""), "The OIDC issuer whose tokens are taken.";
-    AUDIENCE audience: String = text(""), "The audience those tokens must name.";
     JWT_RULE jwt_rule: String = text(""), "A JWT rule, as JSON, by which callers may prove themselves.";
     ISTIO_MULTIROOT_MESH istio_multiroot_mesh: bool = false,
         "Certificates of several roots are taken in mutual TLS of the mesh.";

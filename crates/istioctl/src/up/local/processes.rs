@@ -55,8 +55,6 @@ impl Local {
             ("CLUSTER_ID", "Kubernetes".to_owned()),
             // a person waits for the answer to an edit; there are few proxies
             ("PILOT_DEBOUNCE_AFTER", "20ms".to_owned()),
-            // its allocator's: huge pages are for large meshes; on one machine they hold ten megabytes for nothing
-            ("MIMALLOC_ALLOW_THP", "0".to_owned()),
         ];
         let env = env.map(|(key, value)| (key.to_owned(), value)).into();
         let program = Program {
