@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -75,8 +75,9 @@ pub struct Section {
     id: u64,
     resources: Box<[Resource]>,
     by_name: HashTable<u32>,
-    /// All of it as it travels in a delta response of a type; made when first needed.
+    /// All of it as it travels in a delta response of a type; made when needed for the second time.
     written: OnceLock<(TypeUrl, Bytes)>,
+    was_needed: AtomicBool,
 }
 
 impl Section {
@@ -94,7 +95,8 @@ impl Section {
             }
         }
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { id, resources: kept.into(), by_name, written: OnceLock::new() })
+        let (written, was_needed) = (OnceLock::new(), AtomicBool::new(false));
+        Arc::new(Self { id, resources: kept.into(), by_name, written, was_needed })
     }
 
     /// The resources, in order.
@@ -103,8 +105,12 @@ impl Section {
         &self.resources
     }
 
-    /// What `write` gives for the type, kept for all who are sent the whole section. `None` if another type's is kept.
+    /// What `write` gives for the type, kept for all who are sent the whole section. `None` for the first of them, who may
+    /// stay the only one, and if another type's is kept.
     pub(crate) fn written(&self, type_url: &TypeUrl, write: impl FnOnce() -> Bytes) -> Option<Bytes> {
+        if !self.was_needed.swap(true, Ordering::Relaxed) {
+            return None;
+        }
         let (of, bytes) = self.written.get_or_init(|| (type_url.clone(), write()));
         (of == type_url).then(|| bytes.clone())
     }

@@ -7,6 +7,7 @@ mod holding;
 pub mod incoming;
 mod metrics;
 mod queue;
+mod requests;
 mod serve;
 mod session;
 mod stream;

@@ -1,16 +1,11 @@
-//! The wire form of responses: gRPC messages written chunk by chunk from shared parts, and requests read with a limit.
+//! The wire form of responses: gRPC messages written chunk by chunk from shared parts.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use prost::Message;
+use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::WireType::LengthDelimited;
 use prost::encoding::{encode_key, encode_varint, encoded_len_varint, key_len};
-use proto::envoy::config::core::v3::Node;
-use proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use tonic::Status;
-use tonic::codec::{DecodeBuf, Decoder};
 
 use crate::edition::{Resource, Section, wire_version};
-use crate::request::{Piece, Request, Response, Variant};
+use crate::request::{Piece, Response, Variant};
 use crate::type_url::TypeUrl;
 
 #[cfg(test)]
@@ -23,7 +18,7 @@ const GATHER: usize = 64 * 1024;
 const SHARE: usize = 16 * 1024;
 
 /// Compression flag and length before each gRPC message.
-const PREFIX: usize = 5;
+pub(crate) const PREFIX: usize = 5;
 
 /// Length of a version on the wire.
 const VERSION_LEN: usize = 16;
@@ -96,8 +91,16 @@ impl Form {
         }
     }
 
+    /// The bytes of a piece that all clients share.
+    fn shared(&self, piece: &Piece) -> Option<Bytes> {
+        match piece {
+            Piece::Section(section) => self.whole(section),
+            Piece::Single(_) => None,
+        }
+    }
+
     /// A whole section as all clients of the variant are sent it; `None` where that would be no gain: little is quickly
-    /// copied, and big bodies are shared as they are.
+    /// copied, big bodies are shared as they are, and many sections are one client's only.
     fn whole(&self, section: &Section) -> Option<Bytes> {
         let resources = section.resources();
         let worth = self.variant == Variant::Delta && resources.iter().all(|r| r.body.len() < SHARE);
@@ -122,6 +125,8 @@ impl Form {
 pub(crate) struct Frame {
     response: Response,
     form: Form,
+    /// Of each piece the bytes that all clients share, if they do.
+    shared: Box<[Option<Bytes>]>,
     control_plane: Bytes,
     version: String,
     len: usize,
@@ -148,8 +153,9 @@ impl Frame {
     pub(crate) fn new(response: Response, control_plane: Bytes) -> Self {
         let version = response.revision.to_string();
         let form = Form { variant: response.variant, type_url: response.type_url.clone() };
+        let shared = response.resources.pieces().iter().map(|piece| form.shared(piece)).collect();
         let at = Position::Start;
-        let mut frame = Self { response, form, control_plane, version, len: 0, given: 0, at };
+        let mut frame = Self { response, form, shared, control_plane, version, len: 0, given: 0, at };
         frame.len = frame.message_len();
         frame
     }
@@ -165,12 +171,11 @@ impl Frame {
 
     fn message_len(&self) -> usize {
         let type_url = self.response.type_url.as_str();
-        let resources: usize = self
-            .response
-            .resources
-            .pieces()
-            .iter()
-            .map(|piece| self.shared(piece).map_or_else(|| self.form.len(piece.resources()), |b| b.len()))
+        let pieces = self.response.resources.pieces().iter().zip(&self.shared);
+        let resources: usize = pieces
+            .map(|(piece, shared)| {
+                shared.as_ref().map_or_else(|| self.form.len(piece.resources()), Bytes::len)
+            })
             .sum();
         let removed: usize = self.response.removed.iter().map(|name| bytes_len(6, name.len())).sum();
         let control_plane = match self.control_plane.len() {
@@ -192,14 +197,6 @@ impl Frame {
         }
     }
 
-    /// The bytes of a piece that all clients share.
-    fn shared(&self, piece: &Piece) -> Option<Bytes> {
-        match piece {
-            Piece::Section(section) => self.form.whole(section),
-            Piece::Single(_) => None,
-        }
-    }
-
     fn put_tail(&self, buf: &mut BytesMut) {
         put_string(buf, 4, self.response.type_url.as_str());
         put_string(buf, 5, &self.response.nonce);
@@ -217,7 +214,7 @@ impl Frame {
     fn next_shared(&self) -> Option<(Bytes, Position)> {
         match self.at {
             Position::Resource(piece, 0) => {
-                let bytes = self.shared(self.response.resources.pieces().get(piece)?)?;
+                let bytes = self.shared.get(piece)?.clone()?;
                 Some((bytes, Position::Resource(piece + 1, 0)))
             }
             Position::Body(piece, at) => {
@@ -279,40 +276,5 @@ impl Frame {
             }
             Position::End => Position::End,
         }
-    }
-}
-
-/// A request as read from the wire.
-#[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) node: Option<Node>,
-    pub(crate) request: Request,
-    pub(crate) size: usize,
-}
-
-/// Reads the requests of one variant.
-#[derive(Debug)]
-pub(crate) struct RequestDecoder(pub(crate) Variant);
-
-impl Decoder for RequestDecoder {
-    type Item = Received;
-    type Error = Status;
-
-    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Received>, Status> {
-        let size = buf.remaining();
-        let bad = |error: prost::DecodeError| {
-            Status::invalid_argument(format!("the discovery request cannot be decoded: {error}"))
-        };
-        let (node, request) = match self.0 {
-            Variant::Delta => {
-                let mut request = DeltaDiscoveryRequest::decode(buf).map_err(bad)?;
-                (request.node.take(), request.into())
-            }
-            Variant::Sotw => {
-                let mut request = DiscoveryRequest::decode(buf).map_err(bad)?;
-                (request.node.take(), request.into())
-            }
-        };
-        Ok(Some(Received { node, request, size }))
     }
 }

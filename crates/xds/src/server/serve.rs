@@ -16,17 +16,17 @@ use prost::Message;
 use proto::envoy::config::core::v3::ControlPlane;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
+use tonic::Status;
 use tonic::server::NamedService;
 use tonic::transport::server::Connected;
-use tonic::{Status, Streaming};
 use tower::Service;
 
 use super::body::ResponseBody;
-use super::codec::RequestDecoder;
 use super::connections::Connections;
 use super::incoming::Transport;
 use super::metrics::Metrics;
 use super::queue::PushBudget;
+use super::requests::Requests;
 use super::session::Session;
 use super::stream;
 use super::subscription::Interner;
@@ -213,7 +213,7 @@ impl<C: Catalog> Server<C> {
 
     fn open<B>(&self, request: http::Request<B>, variant: Variant) -> http::Response<tonic::body::Body>
     where
-        B: hyper::body::Body + Send + 'static,
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
@@ -233,8 +233,7 @@ impl<C: Catalog> Server<C> {
                 headers
             },
         };
-        let limit = Some(self.0.options.max_request_bytes);
-        let requests = Streaming::new_request(RequestDecoder(variant), body, None, limit);
+        let requests = Requests::new(body, variant, self.0.options.max_request_bytes);
         #[expect(clippy::cast_possible_truncation, reason = "any 32 of the random bits will do")]
         let session = Session::new(variant, self.0.random() as u32, self.0.interner.clone());
         let (tx, rx) = mpsc::channel(1);
@@ -257,7 +256,7 @@ impl<C> NamedService for Server<C> {
 impl<C, B> Service<http::Request<B>> for Server<C>
 where
     C: Catalog,
-    B: hyper::body::Body + Send + 'static,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Response = http::Response<tonic::body::Body>;

@@ -5,17 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use proto::envoy::config::core::v3::Node;
 use proto::google::protobuf::value::Kind;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use super::body::Outgoing;
-use super::codec::{Frame, Received};
+use super::codec::Frame;
 use super::connections::Registration;
 use super::queue::Permit;
+use super::requests::{Received, Requests};
 use super::serve::Shared;
 use super::session::{Event, Session, Source};
 use crate::catalog::{Catalog, Intercept, Observation, Peer};
@@ -118,7 +119,7 @@ pub(crate) async fn run<C: Catalog>(
     shared: Arc<Shared<C>>,
     session: Session,
     peer: Peer,
-    mut requests: Streaming<Received>,
+    mut requests: Requests,
     out: mpsc::Sender<Outgoing>,
 ) {
     let address = peer.address;
@@ -143,7 +144,7 @@ async fn begin<C: Catalog>(
     shared: &Arc<Shared<C>>,
     session: Session,
     peer: &Peer,
-    requests: &mut Streaming<Received>,
+    requests: &mut Requests,
     out: &mpsc::Sender<Outgoing>,
 ) -> Result<Option<(Stream<C>, Request)>, Status> {
     let turn = shared.turn();
@@ -207,7 +208,7 @@ fn metadata<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
 }
 
 impl<C: Catalog> Stream<C> {
-    async fn serve(&mut self, first: Request, requests: &mut Streaming<Received>) -> Result<(), Status> {
+    async fn serve(&mut self, first: Request, requests: &mut Requests) -> Result<(), Status> {
         let mut ticks = self.shared.catalog.watch(&self.client);
         ticks.mark_unchanged();
         let mut ticking = true;
@@ -250,7 +251,7 @@ impl<C: Catalog> Stream<C> {
     }
 
     /// Reads the requests that are there already. False if the client has gone.
-    fn read_waiting(&mut self, requests: &mut Streaming<Received>) -> Result<bool, Status> {
+    fn read_waiting(&mut self, requests: &mut Requests) -> Result<bool, Status> {
         for _ in 0..BURST {
             match requests.next().now_or_never() {
                 None => break,

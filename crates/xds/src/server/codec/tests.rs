@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use prost::Message;
 use proto::envoy::config::core::v3::ControlPlane;
 use proto::envoy::service::discovery::v3::{self as wire, DeltaDiscoveryResponse, DiscoveryResponse};
 use proto::google::protobuf::Any;
@@ -115,6 +116,7 @@ proptest! {
         prop_assert_eq!(u32::from_be_bytes(all[1..5].try_into().unwrap()) as usize, expected.len());
         prop_assert!(all[5..] == expected[..], "the bytes differ");
         prop_assert!(sizes.iter().all(|size| *size < GATHER + SHARE + 400), "{:?}", sizes);
+        prop_assert!(written(&response, &control_plane).0 == all, "the second client is sent the same");
     }
 }
 

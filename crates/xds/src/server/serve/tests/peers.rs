@@ -159,7 +159,7 @@ impl relay::Handler for PassOn {
     async fn open(
         &self,
         variant: Variant,
-        request: tonic::Request<Streaming<Bytes>>,
+        request: tonic::Request<tonic::Streaming<Bytes>>,
     ) -> Result<relay::Responses, Status> {
         let channel = (self.0)(0).await.map_err(|error| Status::unavailable(error.to_string()))?;
         let seen = self.1.clone();
