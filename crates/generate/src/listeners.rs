@@ -7,9 +7,9 @@ use mesh::World;
 use mesh::workloads::ServiceTarget;
 use tables::{Level, Reads};
 
-use crate::encoded::{Section, digest_of};
+use crate::encoded::{Section, digest_debug, digest_of};
 use crate::proxy::Proxy;
-use crate::scope::{Named, Run, Scope, ScopedService};
+use crate::scope::{Named, Scope, ScopedService};
 
 mod inbound;
 mod outbound;
@@ -46,24 +46,38 @@ impl Built {
     }
 }
 
-/// The services of a run that listeners for all ports depend on.
-pub fn listening<L: Level>(r: &Reads<L>, world: &World, run: &Run) -> Vec<ScopedService> {
-    outbound::listening(r, world, run)
+/// The services among these that listeners for all ports depend on.
+pub fn listening<'s, L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    services: impl Iterator<Item = &'s ScopedService>,
+) -> Vec<ScopedService> {
+    outbound::listening(r, world, services)
 }
 
-/// What outbound listeners are made from: a scope, and for each of its egress listeners that is for all ports the services
-/// by [`listening`].
+/// What outbound listeners are made from. Services that share a listener with others come and go without changing it.
 #[derive(Debug)]
-pub struct Seen<'a> {
-    /// The scope.
-    pub scope: &'a Scope,
-    /// By egress listener, by run.
-    pub listening: Vec<Vec<Arc<Vec<ScopedService>>>>,
+pub struct Seen {
+    /// The scope; with services only where an egress listener is for one port.
+    pub scope: Scope,
+    /// By egress listener that is for all ports, the services by [`listening`].
+    pub listening: Vec<Vec<ScopedService>>,
 }
+
+impl Seen {
+    /// Hash of everything.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        digest_of(&(digest_debug(&self.scope), &self.listening))
+    }
+}
+
+/// Finds a service in scope by its host name.
+pub type Find<'a> = &'a dyn Fn(&str) -> Option<ScopedService>;
 
 /// Outbound listeners of a sidecar, `virtualOutbound` included.
-pub fn outbound<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, seen: &Seen<'_>) -> Built {
-    outbound::listeners(r, world, proxy, seen)
+pub fn outbound<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, seen: &Seen, find: Find<'_>) -> Built {
+    outbound::listeners(r, world, proxy, seen, find)
 }
 
 /// Names of the route configurations that a sidecar's outbound listeners ask for: [`Built::routes`] of [`outbound`],
@@ -72,9 +86,10 @@ pub fn outbound_routes<L: Level>(
     r: &Reads<L>,
     world: &World,
     proxy: &Proxy,
-    seen: &Seen<'_>,
+    seen: &Seen,
+    find: Find<'_>,
 ) -> Vec<Arc<str>> {
-    outbound::routes(r, world, proxy, seen)
+    outbound::routes(r, world, proxy, seen, find)
 }
 
 /// Inbound listeners of a sidecar: `virtualInbound`, and those that bind to ports.

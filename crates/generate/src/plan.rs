@@ -9,7 +9,7 @@ use tables::{Ask, Asking, Level};
 use crate::encoded::{Resource, Section, TypeName, digest_debug, digest_of};
 use crate::provenance::Contributor;
 use crate::proxy::{OwnWorkload, Proxy, ProxyKind};
-use crate::scope::{Egress, Run, Scope, ScopedService, Services};
+use crate::scope::{Run, Scope, ScopedService, Services};
 use crate::{clusters, endpoints, gateways, listeners, names, provenance, routes, scope, secrets};
 
 /// Declares an ask: its place in the order.
@@ -22,6 +22,21 @@ macro_rules! level {
     };
 }
 
+/// The same form as is asked: equal ones of several proxies become one, which is quickly compared.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct OneForm(pub Arc<Proxy>);
+level!(OneForm = 1980);
+impl Ask for OneForm {
+    type World = World;
+    type Out = Arc<Proxy>;
+    fn build(&self, _: &Asking<'_, Self>) -> Arc<Proxy> {
+        self.0.clone()
+    }
+    fn digest(out: &Arc<Proxy>) -> u64 {
+        digest_debug(out)
+    }
+}
+
 /// The outbound form of a proxy: with its Sidecar chosen and blanked of what outbound builders must not know.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct OutboundOf(pub Arc<Proxy>);
@@ -32,7 +47,7 @@ impl Ask for OutboundOf {
     fn build(&self, r: &Asking<'_, Self>) -> Arc<Proxy> {
         let sidecar = scope::sidecar_of(r, r.world(), &self.0);
         let asked = scope::asked_labels(r, r.world());
-        Arc::new(self.0.outbound(&asked, sidecar))
+        (*r.ask(&OneForm(Arc::new(self.0.outbound(&asked, sidecar))))).clone()
     }
     fn digest(out: &Arc<Proxy>) -> u64 {
         digest_debug(out)
@@ -336,20 +351,48 @@ impl Ask for RunListening {
     type World = World;
     type Out = Vec<ScopedService>;
     fn build(&self, r: &Asking<'_, Self>) -> Vec<ScopedService> {
-        listeners::listening(r, r.world(), &self.0)
+        listeners::listening(r, r.world(), self.0.iter())
     }
     fn digest(out: &Vec<ScopedService>) -> u64 {
         digest_of(out)
     }
 }
 
-fn listeners_see<'a, A: Ask<World = World>>(r: &Asking<'_, A>, scope: &'a Scope) -> listeners::Seen<'a> {
-    const { assert!(<RunListening as Level>::ORDER < <A as Level>::ORDER, "asked from below only") }
-    let runs =
-        |services: &Services| services.runs().iter().map(|run| r.ask(&RunListening(run.clone()))).collect();
-    // a listener for one port asks each of its services
-    let one = |egress: &Egress| if egress.port.is_none() { runs(&egress.services) } else { Vec::new() };
-    listeners::Seen { scope, listening: scope.egress.iter().map(one).collect() }
+/// What the outbound listeners of an outbound form are made from.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ListenersSee(pub Arc<Proxy>);
+level!(ListenersSee = 2295);
+impl Ask for ListenersSee {
+    type World = World;
+    type Out = listeners::Seen;
+    fn build(&self, r: &Asking<'_, Self>) -> listeners::Seen {
+        let mut scope = (*r.ask(&ScopeOf(self.0.clone()))).clone();
+        scope.services = Services::default();
+        let mut listening = Vec::new();
+        for egress in &mut scope.egress {
+            // a listener for one port asks each of its services
+            let services = if egress.port.is_none() {
+                std::mem::take(&mut egress.services)
+            } else {
+                Services::default()
+            };
+            let runs: Vec<_> = services.runs().iter().map(|run| r.ask(&RunListening(run.clone()))).collect();
+            listening.push(listeners::listening(r, r.world(), runs.iter().flat_map(|run| run.iter())));
+        }
+        listeners::Seen { scope, listening }
+    }
+    fn digest(out: &listeners::Seen) -> u64 {
+        out.digest()
+    }
+}
+
+/// Finds services in a form's scope. Who asks depends on the scope only then.
+fn in_scope<'a, A: Ask<World = World>>(
+    r: &'a Asking<'_, A>,
+    form: &'a Arc<Proxy>,
+) -> impl Fn(&str) -> Option<ScopedService> + use<'a, A> {
+    const { assert!(<ScopeOf as Level>::ORDER < <A as Level>::ORDER, "asked from below only") }
+    |host: &str| r.ask(&ScopeOf(form.clone())).service(host).cloned()
 }
 
 /// Outbound listeners of a sidecar.
@@ -365,9 +408,9 @@ impl Ask for OutboundListeners {
     type World = World;
     type Out = listeners::Built;
     fn build(&self, r: &Asking<'_, Self>) -> listeners::Built {
-        let seen = r.ask(&ScopeOf(self.proxy.clone()));
+        let seen = r.ask(&ListenersSee(self.proxy.clone()));
         let told = Proxy { own: self.own.clone(), ..(*self.proxy).clone() };
-        listeners::outbound(r, r.world(), &told, &listeners_see(r, &seen))
+        listeners::outbound(r, r.world(), &told, &seen, &in_scope(r, &self.proxy))
     }
     fn digest(out: &listeners::Built) -> u64 {
         out.digest()
@@ -383,8 +426,8 @@ impl Ask for OutboundRoutes {
     type World = World;
     type Out = Vec<Arc<str>>;
     fn build(&self, r: &Asking<'_, Self>) -> Vec<Arc<str>> {
-        let seen = r.ask(&ScopeOf(self.0.clone()));
-        listeners::outbound_routes(r, r.world(), &self.0, &listeners_see(r, &seen))
+        let seen = r.ask(&ListenersSee(self.0.clone()));
+        listeners::outbound_routes(r, r.world(), &self.0, &seen, &in_scope(r, &self.0))
     }
     fn digest(out: &Vec<Arc<str>>) -> u64 {
         digest_debug(out)

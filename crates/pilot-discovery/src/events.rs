@@ -93,7 +93,8 @@ impl Event {
 #[derive(Debug, Default)]
 struct Ring {
     last: u64,
-    events: VecDeque<Event>,
+    /// With when they were told; most are forgotten before anybody wants to read the time.
+    events: VecDeque<(SystemTime, Event)>,
 }
 
 /// The ring, shared by all who tell.
@@ -103,14 +104,14 @@ pub struct Events(Mutex<Ring>);
 impl Events {
     /// Appends an event, giving it its number and time.
     pub fn tell(&self, mut event: Event) {
-        event.time = timestamp(SystemTime::now());
+        let now = SystemTime::now();
         let mut ring = self.0.lock();
         ring.last += 1;
         event.seq = ring.last;
         if ring.events.len() == REMEMBERED {
             ring.events.pop_front();
         }
-        ring.events.push_back(event);
+        ring.events.push_back((now, event));
     }
 
     /// Tells of an edit.
@@ -151,7 +152,9 @@ impl Events {
     /// The events after number `since`, oldest first.
     #[must_use]
     pub fn since(&self, since: u64) -> Vec<Event> {
-        self.0.lock().events.iter().filter(|event| event.seq > since).cloned().collect()
+        let ring = self.0.lock();
+        let after = ring.events.iter().filter(|(_, event)| event.seq > since);
+        after.map(|(at, event)| Event { time: timestamp(*at), ..event.clone() }).collect()
     }
 }
 

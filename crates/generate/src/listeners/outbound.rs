@@ -17,7 +17,7 @@ use self::message::Messages;
 use self::streams::StreamRoutes;
 pub(super) use self::views::listening;
 use self::views::{View, views};
-use super::{Built, Seen};
+use super::{Built, Find, Seen};
 use crate::addresses::UNSPECIFIED;
 use crate::encoded::{Resource, Section, TypeName};
 use crate::provenance::{self, Origin};
@@ -39,8 +39,14 @@ mod tests;
 const UNIX: &str = "unix://";
 
 /// See [`super::outbound`].
-pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, seen: &Seen<'_>) -> Built {
-    let outbound = Outbound::new(r, world, proxy, seen);
+pub(super) fn listeners<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    seen: &Seen,
+    find: Find<'_>,
+) -> Built {
+    let outbound = Outbound::new(r, world, proxy, seen, find);
     if outbound.is_off() {
         return Built::default();
     }
@@ -67,8 +73,14 @@ pub(super) fn listeners<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, se
 }
 
 /// See [`super::outbound_routes`].
-pub(super) fn routes<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, seen: &Seen<'_>) -> Vec<Arc<str>> {
-    let outbound = Outbound::new(r, world, proxy, seen);
+pub(super) fn routes<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    seen: &Seen,
+    find: Find<'_>,
+) -> Vec<Arc<str>> {
+    let outbound = Outbound::new(r, world, proxy, seen, find);
     if outbound.is_off() { Vec::new() } else { outbound.entries().routes() }
 }
 
@@ -77,7 +89,8 @@ struct Outbound<'a, L: Level> {
     r: &'a Reads<L>,
     world: &'a World,
     proxy: &'a Proxy,
-    seen: &'a Seen<'a>,
+    seen: &'a Seen,
+    find: Find<'a>,
     scope: &'a Scope,
     settings: &'a Settings,
     /// Addresses that stand for all of a host.
@@ -103,11 +116,11 @@ fn loopbacks(proxy: &Proxy) -> Vec<Arc<str>> {
 }
 
 impl<'a, L: Level> Outbound<'a, L> {
-    fn new(r: &'a Reads<L>, world: &'a World, proxy: &'a Proxy, seen: &'a Seen<'a>) -> Self {
+    fn new(r: &'a Reads<L>, world: &'a World, proxy: &'a Proxy, seen: &'a Seen, find: Find<'a>) -> Self {
         let settings = crate::settings(r, world);
         let own_ports = own_ports(proxy, &settings.mesh);
         let wildcards = wildcards(proxy);
-        Self { r, world, proxy, seen, scope: seen.scope, settings, wildcards, own_ports }
+        Self { r, world, proxy, seen, find, scope: &seen.scope, settings, wildcards, own_ports }
     }
 
     /// Whether the mesh wants no listeners.
@@ -138,7 +151,7 @@ impl<'a, L: Level> Outbound<'a, L> {
         out
     }
 
-    fn egress(&self, egress: &'a Egress, listening: &[Arc<Vec<ScopedService>>], out: &mut Entries<'a>) {
+    fn egress(&self, egress: &'a Egress, listening: &[ScopedService], out: &mut Entries<'a>) {
         let routes = self.stream_routes(egress);
         let captured = self.proxy.interception != Interception::None;
         let to_port = !captured || egress.capture == CaptureMode::None || egress.bind.starts_with(UNIX);
@@ -163,8 +176,7 @@ impl<'a, L: Level> Outbound<'a, L> {
         }
         // What comes now adds ports; it adds nothing to listeners that the Sidecar object has given a port.
         out.by_bind.values_mut().for_each(|e| e.locked = true);
-        let all = listening.iter().flat_map(|run| run.iter());
-        for view in all.flat_map(|s| views(self.r, self.world, self.proxy, s)) {
+        for view in listening.iter().flat_map(|s| views(self.r, self.world, self.proxy, s)) {
             for port in view.ports().filter(|p| self.can_bind(&bind, p)) {
                 self.service_port(&bind, port, &view, &routes, out);
             }

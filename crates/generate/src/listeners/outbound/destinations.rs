@@ -53,7 +53,7 @@ impl<'a, L: Level> Outbound<'a, L> {
     }
 
     fn service_named(&self, host: &str) -> Option<&'a Service> {
-        let scoped = self.scope.service(host)?;
+        let scoped = (self.find)(host)?;
         self.world.services.get(self.r, &scoped.key).map(|row| &**row)
     }
 

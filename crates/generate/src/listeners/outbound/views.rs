@@ -11,7 +11,7 @@ use tables::{Level, Reads};
 
 use crate::addresses;
 use crate::proxy::Proxy;
-use crate::scope::{Run, ScopedService};
+use crate::scope::ScopedService;
 
 /// One declaration of a service, seen at one of its addresses. Upstream has a service of its own for each of these.
 pub(super) struct View<'a> {
@@ -43,12 +43,12 @@ pub(super) fn views<'a, L: Level>(
     out
 }
 
-/// The services of a run that outbound listeners depend on: of those that ask for nothing but plain HTTP on a port, which
-/// they share, the first stands for all.
-pub(in crate::listeners) fn listening<L: Level>(
+/// The services among these that outbound listeners depend on: of those that ask for nothing but plain HTTP on a port,
+/// which they share, the first stands for all.
+pub(in crate::listeners) fn listening<'s, L: Level>(
     r: &Reads<L>,
     world: &World,
-    run: &Run,
+    services: impl Iterator<Item = &'s ScopedService>,
 ) -> Vec<ScopedService> {
     let mut shared: BTreeSet<u32> = BTreeSet::new();
     let mut matters = |scoped: &&ScopedService| {
@@ -64,7 +64,7 @@ pub(in crate::listeners) fn listening<L: Level>(
         }
         matters
     };
-    run.iter().filter(&mut matters).cloned().collect()
+    services.filter(&mut matters).cloned().collect()
 }
 
 impl<'a> View<'a> {
