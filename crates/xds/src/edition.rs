@@ -70,6 +70,9 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// How many differences to older editions an edition remembers: connections are at most a few editions behind.
 const REMEMBERED: usize = 8;
 
+/// So many sections are asked one by one for a name.
+const FEW: usize = 4;
+
 /// A run of resources that editions share: what is equal for many is one, is indexed once, and is compared by identity.
 pub struct Section {
     id: u64,
@@ -168,6 +171,8 @@ pub struct Edition {
     revision: u64,
     sections: Box<[Placed]>,
     len: usize,
+    /// Every name, where asking each section would be slow; made when first needed.
+    by_name: OnceLock<HashTable<u32>>,
     by_parent: OnceLock<FxHashMap<Arc<str>, Vec<u32>>>,
     differences: Mutex<Vec<(u64, Arc<Difference>)>>,
 }
@@ -206,6 +211,7 @@ impl Edition {
             revision,
             sections,
             len,
+            by_name: OnceLock::new(),
             by_parent: OnceLock::new(),
             differences: Mutex::default(),
         };
@@ -260,7 +266,18 @@ impl Edition {
 
     pub(crate) fn index_of(&self, name: &str) -> Option<u32> {
         let hash = hash_of(name);
-        self.sections.iter().find_map(|p| p.section.find(hash, name).map(|at| p.first + at))
+        if self.sections.len() <= FEW {
+            return self.sections.iter().find_map(|p| p.section.find(hash, name).map(|at| p.first + at));
+        }
+        let by_name = self.by_name.get_or_init(|| {
+            let mut by_name = HashTable::with_capacity(self.len);
+            let again = |at: &u32| self.at(*at).map_or(0, |held| hash_of(&held.name));
+            for (at, resource) in self.iter().enumerate() {
+                by_name.insert_unique(hash_of(&resource.name), position(at), again);
+            }
+            by_name
+        });
+        by_name.find(hash, |at| self.at(*at).is_some_and(|held| *held.name == *name)).copied()
     }
 
     pub(crate) fn at(&self, index: u32) -> Option<&Resource> {
@@ -335,24 +352,27 @@ impl Edition {
 
     fn compare(&self, older: &Self) -> Difference {
         let (new, old) = (self.besides(older), older.besides(self));
-        let find = |among: &[&Placed], name: &str| -> Option<u64> {
+        // most sections have the place of the one they follow
+        let find = |among: &[&Placed], likely: usize, name: &str| -> Option<u64> {
             let hash = hash_of(name);
-            among.iter().find_map(|p| {
+            among.get(likely).into_iter().chain(among).find_map(|p| {
                 let at = p.section.find(hash, name)?;
                 p.section.resources.get(at as usize).map(|resource| resource.version)
             })
         };
         let mut difference = Difference::default();
-        for placed in &new {
+        for (likely, placed) in new.iter().enumerate() {
             for (at, resource) in (placed.first..).zip(placed.section.resources()) {
-                if find(&old, &resource.name) != Some(resource.version) {
+                if find(&old, likely, &resource.name) != Some(resource.version) {
                     difference.changed.push(at);
                 }
             }
         }
-        let gone = old.iter().flat_map(|placed| placed.section.resources());
-        let gone = gone.filter(|resource| find(&new, &resource.name).is_none());
-        difference.removed.extend(gone.map(|resource| resource.name.clone()));
+        for (likely, placed) in old.iter().enumerate() {
+            let gone = placed.section.resources().iter();
+            let gone = gone.filter(|resource| find(&new, likely, &resource.name).is_none());
+            difference.removed.extend(gone.map(|resource| resource.name.clone()));
+        }
         difference
     }
 }

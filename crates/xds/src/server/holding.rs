@@ -124,7 +124,7 @@ pub(crate) struct Holding {
     /// Names that must be answered, changed or not, there or not.
     owed: BTreeSet<Arc<str>>,
     /// Names to send again if they exist, because something that uses them was sent again.
-    follow: BTreeSet<Arc<str>>,
+    follow: FxHashSet<Arc<str>>,
     /// Resources the edition does not have, held from look-ups.
     loose: FxHashMap<Arc<str>, u64>,
     /// The versions the client refused when they came alone, and still should have.
@@ -137,7 +137,7 @@ impl Default for Holding {
             base: Edition::empty(),
             apart: FxHashMap::default(),
             owed: BTreeSet::new(),
-            follow: BTreeSet::new(),
+            follow: FxHashSet::default(),
             loose: FxHashMap::default(),
             refused: FxHashMap::default(),
         }
