@@ -364,7 +364,7 @@ fn resource(key: &EditionOf, made: &generate::Resource) -> xds::Resource {
     xds::Resource {
         name: made.name.clone(),
         version: made.version,
-        body: made.body.clone().into(),
+        body: made.body.clone(),
         vhds: key.of == TypeName::Route && generate::routes::travels_apart(&key.proxy, &made.name),
     }
 }

@@ -1,7 +1,6 @@
 //! process - what any long-running program needs from its operating system, said once.
 //! In: flags, environment variables, signals. Out: log lines, metrics text, listeners, clocks, delays.
-//! Here: logging scopes, the metrics registry, signals, listening, retry delays, clocks, env reading, file writing,
-//! huge pages.
+//! Here: logging scopes, metrics registry, signals, listening, retry delays, clocks, env, file writing, huge pages.
 //! Never here: any domain word; nothing in this crate knows what the programs are for.
 //! Start reading at: log.rs
 

@@ -143,7 +143,7 @@ impl Resources {
 
     /// The resources.
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
-        self.0.iter().flat_map(|piece| piece.resources())
+        self.0.iter().flat_map(Piece::resources)
     }
 
     /// How many there are.

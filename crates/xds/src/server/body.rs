@@ -15,7 +15,7 @@ use super::codec::Frame;
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// A response; `taken` is told when the connection has taken all of it.
-    Frame { frame: Frame, taken: oneshot::Sender<()> },
+    Frame { frame: Box<Frame>, taken: oneshot::Sender<()> },
     /// The end of the stream.
     End(Status),
 }
@@ -24,7 +24,7 @@ pub(crate) enum Outgoing {
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     queue: mpsc::Receiver<Outgoing>,
-    current: Option<(Frame, oneshot::Sender<()>)>,
+    current: Option<(Box<Frame>, oneshot::Sender<()>)>,
     ended: bool,
 }
 

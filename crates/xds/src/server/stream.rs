@@ -360,7 +360,7 @@ impl<C: Catalog> Stream<C> {
 
     async fn progressed(&mut self, progress: Progress) -> Result<(), Status> {
         match (progress, std::mem::replace(&mut self.push, Push::None)) {
-            (Progress::Allowed(permit), Push::Waiting(frame, _)) => self.hand_over(*frame, permit).await,
+            (Progress::Allowed(permit), Push::Waiting(frame, _)) => self.hand_over(frame, permit).await,
             (Progress::Taken, Push::Leaving(leaving)) => {
                 let now = self.shared.clock.monotonic();
                 self.shared.metrics.sent(now.saturating_sub(leaving.since));
@@ -379,7 +379,7 @@ impl<C: Catalog> Stream<C> {
         Ok(())
     }
 
-    async fn hand_over(&mut self, frame: Frame, permit: Permit) {
+    async fn hand_over(&mut self, frame: Box<Frame>, permit: Permit) {
         let shared = self.shared.clone();
         let response = frame.response();
         let sent = Observation::Sent {
