@@ -14,7 +14,7 @@ use crate::{clusters, endpoints};
 /// All clusters of one service: its ports and subsets.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ServiceClusters {
-    /// Outbound form, namespace blanked (see [`clusters::key`]).
+    /// Outbound form without its place (see [`Proxy::placeless`]).
     pub proxy: Arc<Proxy>,
     /// The service and its ports in scope.
     pub service: ScopedService,
@@ -186,7 +186,7 @@ impl Ask for InboundClusters {
 /// The endpoints of one EDS cluster.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Assignment {
-    /// Outbound form, namespace blanked.
+    /// Outbound form without its place.
     pub proxy: Arc<Proxy>,
     /// Which cluster: service, port, subset, rule.
     pub cluster: clusters::EdsName,
