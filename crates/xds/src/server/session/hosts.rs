@@ -3,7 +3,7 @@
 //! Envoy asks for virtual hosts once per stream, not once per configuration, and drops, yet later claims to hold,
 //! whatever arrives for a configuration it does not have. So what it holds is kept per configuration here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::delta::DeltaWish;
@@ -17,6 +17,9 @@ use crate::type_url::TypeUrl;
 /// virtual hosts; the removal of an unknown one does.
 const NONE: &str = ".none";
 
+/// So many single hosts may wait for their configuration to be known; with more, unknown ones are declared gone.
+const MOST_ASKED: usize = 4096;
+
 /// The virtual hosts of all configurations of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
@@ -26,6 +29,8 @@ pub(super) struct Hosts {
     claims: BTreeMap<Arc<str>, Vec<(Arc<str>, Held)>>,
     /// The first route configurations have been sent, or found to be held.
     routes_known: bool,
+    /// Single hosts that were asked for before it was known which configurations there are.
+    asked: BTreeSet<Arc<str>>,
     /// Hosts that the client has not, or no more, but would claim: declared gone.
     farewell: Vec<Arc<str>>,
 }
@@ -115,6 +120,20 @@ impl Hosts {
         }
     }
 
+    /// Single hosts are asked for: to be answered as soon as it is known whether there are such.
+    fn ask(&mut self, names: impl Iterator<Item = Arc<str>>) {
+        self.asked.extend(names);
+        if !self.routes_known && self.asked.len() <= MOST_ASKED {
+            return;
+        }
+        for name in std::mem::take(&mut self.asked) {
+            match parent_of(&name).and_then(|route| self.by_route.get_mut(route)) {
+                Some(hosts) => hosts.holding.owe(name),
+                None => self.farewell.push(name),
+            }
+        }
+    }
+
     /// Begins with the configurations in `live` that are new, gives up those that are no more in it.
     /// Gives those given up.
     fn keep(&mut self, live: &[Arc<str>], claimed: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
@@ -133,6 +152,7 @@ impl Hosts {
             self.by_route.insert(route.clone(), hosts);
         }
         self.settle_claims();
+        self.ask(std::iter::empty());
         gone
     }
 }
@@ -167,14 +187,7 @@ impl Session {
             }
             hosts.settle_claims();
         }
-        let mut unknown = Vec::new();
-        for name in wish.subscribe.into_iter().filter(|name| name != "*") {
-            match parent_of(&name).and_then(|route| hosts.holding(route)) {
-                Some(holding) => holding.owe(name.into()),
-                None => unknown.push(name.into()),
-            }
-        }
-        hosts.farewell.extend(unknown);
+        hosts.ask(wish.subscribe.into_iter().filter(|name| name != "*").map(Arc::from));
     }
 
     /// Makes the virtual hosts those of the route configurations that are subscribed, sent, and without inline hosts.

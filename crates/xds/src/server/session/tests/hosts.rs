@@ -122,6 +122,15 @@ fn a_single_host_asked_for_by_name_is_answered() {
 }
 
 #[test]
+fn a_single_host_asked_for_before_the_routes_are_known_is_not_declared_gone() {
+    let mut s = with_hosts();
+    s.ask("VHDS", &["80/b", "none/x"], &[]);
+    assert_eq!(s.flow(), NOTHING, "nobody knows yet whether there are such");
+    s.ask("RDS", &["80"], &[]);
+    assert_eq!(s.flow(), ["VHDS -none/x", "RDS +80", "VHDS +80/a +80/b"]);
+}
+
+#[test]
 fn without_marked_routes_nothing_is_sent() {
     let mut s = Script::delta();
     s.set("RDS", &["80"]).set("VHDS", &["80/a"]).ask("RDS", &["80"], &[]);
