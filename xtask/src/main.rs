@@ -36,6 +36,12 @@ enum Task {
     },
     /// Rules of the architecture and the style that a machine can check
     Tidy,
+    /// Writes what is generated from declarations: `docs/reference`
+    Codegen {
+        /// Write nothing; fail when a file is out of date
+        #[arg(long)]
+        check: bool,
+    },
     /// Writes the crates' cards into ARCHITECTURE.md
     Map {
         /// Write nothing; fail when the file is out of date
@@ -95,6 +101,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Ci { only } => ci::run(only.as_deref()),
         Task::Tidy => tidy::run(),
+        Task::Codegen { check } => codegen(check),
         Task::Map { check } => map::run(check),
         Task::Conformance { rest } => conformance(&rest),
         Task::Bench { rest } => bench::run(&rest),
@@ -102,6 +109,14 @@ fn run(task: Task) -> Result<()> {
         Task::Envoy { envoy } => print_envoy(envoy),
         Task::Up { rest } => up(&rest),
     }
+}
+
+/// The pages are compared in a test, which writes them when it is told to.
+fn codegen(check: bool) -> Result<()> {
+    let root = workspace::root()?;
+    let mut cargo = workspace::cargo(&root);
+    cargo.args(["test", "--quiet", "--package", "pilot-discovery", "--lib", "reference::tests"]);
+    finish(if check { &mut cargo } else { cargo.env("UPDATE_EXPECT", "1") })
 }
 
 /// The runner links the whole product, so it is a program of its own.

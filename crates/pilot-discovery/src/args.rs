@@ -5,54 +5,84 @@ use std::collections::BTreeMap;
 #[cfg(test)]
 mod tests;
 
-/// Flags that take a value, with their defaults (as pilot/cmd/pilot-discovery/app/cmd.go and options.go).
-const VALUES: &[(&str, &str)] = &[
-    ("registries", "Kubernetes"),
-    ("clusterRegistriesNamespace", "istio-system"),
-    ("kubeconfig", ""),
-    ("meshConfig", "./etc/istio/config/mesh"),
-    ("networksConfig", "./etc/istio/config/meshNetworks"),
-    ("namespace", ""),
-    ("cniNamespace", "istio-system"),
-    ("shutdownDuration", "10s"),
-    ("configDir", ""),
-    ("generatedConfigDir", ""),
-    ("domain", "cluster.local"),
-    ("clusterID", ""),
-    ("clusterAliases", ""),
-    ("httpAddr", ":8080"),
-    ("httpsAddr", ":15017"),
-    ("grpcAddr", ":15010"),
-    ("secureGRPCAddr", ":15012"),
-    ("monitoringAddr", ":15014"),
-    ("caCertFile", ""),
-    ("tlsCertFile", ""),
-    ("tlsKeyFile", ""),
-    ("tls-cipher-suites", ""),
-    ("tls-min-version", ""),
-    ("kubernetesApiQPS", "80"),
-    ("kubernetesApiBurst", "160"),
-    ("log_target", "stdout"),
-    ("log_output_level", "default:info"),
-    ("log_stacktrace_level", "default:none"),
-    ("log_caller", ""),
-    ("log_rotate", ""),
-    ("log_rotate_max_age", "30"),
-    ("log_rotate_max_size", "104857600"),
-    ("log_rotate_max_backups", "1000"),
-    ("vklog", ""),
-    ("ctrlz_port", "9876"),
-    ("ctrlz_address", "localhost"),
-    ("keepaliveInterval", "30s"),
-    ("keepaliveTimeout", "10s"),
-    ("keepaliveMaxServerConnectionAge", ""),
-    ("output", ""),
+/// Flags that take a value, with their defaults and what they are for (as pilot/cmd/pilot-discovery/app/cmd.go and options.go).
+const VALUES: &[(&str, &str, &str)] = &[
+    ("registries", "Kubernetes", "Without effect yet. Platforms to read services from, comma separated."),
+    (
+        "clusterRegistriesNamespace",
+        "istio-system",
+        "Without effect yet. Namespace of the Secrets that name remote clusters.",
+    ),
+    (
+        "kubeconfig",
+        "",
+        "Without effect yet. Kubernetes client configuration to use instead of the pod's own.",
+    ),
+    ("meshConfig", "./etc/istio/config/mesh", "File with the mesh configuration; wins over the ConfigMap."),
+    (
+        "networksConfig",
+        "./etc/istio/config/meshNetworks",
+        "File with the networks of the mesh; wins over the ConfigMap.",
+    ),
+    ("namespace", "", "Namespace the control plane runs in; from POD_NAMESPACE if empty."),
+    ("cniNamespace", "istio-system", "Without effect yet. Namespace of the CNI agents."),
+    ("shutdownDuration", "10s", "How long connections may last when stopping."),
+    ("configDir", "", "Folder of YAML and JSON files to watch and serve."),
+    (
+        "generatedConfigDir",
+        "",
+        "Folder of objects that a program writes; they give way to those of configDir.",
+    ),
+    ("domain", "cluster.local", "DNS domain of services."),
+    ("clusterID", "", "Id of the cluster; from CLUSTER_ID if empty."),
+    ("clusterAliases", "", "Without effect yet. Other ids of clusters, as alias=id, comma separated."),
+    ("httpAddr", ":8080", "Address of readiness and debug pages."),
+    ("httpsAddr", ":15017", "Without effect yet. Address of webhooks; empty for none."),
+    ("grpcAddr", ":15010", "Address of xDS without TLS, host:port or unix:///path; empty for none."),
+    ("secureGRPCAddr", ":15012", "Address of xDS and certificates over TLS; empty for none."),
+    ("monitoringAddr", ":15014", "Address of metrics, version and debug pages; empty for none."),
+    ("caCertFile", "", "Without effect yet. Certificates that clients are verified by."),
+    ("tlsCertFile", "", "Without effect yet. Certificate of the control plane."),
+    ("tlsKeyFile", "", "Without effect yet. Private key of that certificate."),
+    ("tls-cipher-suites", "", "Without effect yet. Cipher suites for TLS, comma separated."),
+    ("tls-min-version", "", "Without effect yet. Oldest version of TLS."),
+    ("kubernetesApiQPS", "80", "Without effect yet. Requests per second to the Kubernetes API."),
+    ("kubernetesApiBurst", "160", "Without effect yet. Requests at once to the Kubernetes API."),
+    ("log_target", "stdout", "Where the log goes: stdout, stderr or a file; comma separated."),
+    ("log_output_level", "default:info", "Least level that is logged, as scope:level, comma separated."),
+    (
+        "log_stacktrace_level",
+        "default:none",
+        "Without effect yet. Least level that is logged with a stack trace, as scope:level.",
+    ),
+    ("log_caller", "", "Without effect yet. Scopes whose lines name the place in the source."),
+    ("log_rotate", "", "Without effect yet. File to rotate the log in."),
+    ("log_rotate_max_age", "30", "Without effect yet. Days until a rotated file is removed."),
+    ("log_rotate_max_size", "104857600", "Without effect yet. Bytes until the file is rotated."),
+    ("log_rotate_max_backups", "1000", "Without effect yet. How many rotated files are kept."),
+    ("vklog", "", "Without effect yet. Verbosity of the Kubernetes client."),
+    ("ctrlz_port", "9876", "Without effect yet. Port of ControlZ."),
+    ("ctrlz_address", "localhost", "Without effect yet. Address of ControlZ."),
+    ("keepaliveInterval", "30s", "How often an idle connection is pinged."),
+    ("keepaliveTimeout", "10s", "How long a ping may remain unanswered."),
+    ("keepaliveMaxServerConnectionAge", "", "Age at which a connection is ended; empty for never."),
+    ("output", "", "Form of the answer of `version`: text or json."),
 ];
-/// Flags that are on or off, with their defaults.
-const SWITCHES: &[(&str, bool)] =
-    &[("profile", true), ("log_as_json", false), ("short", false), ("help", false)];
+/// Flags that are on or off, with their defaults and what they are for.
+const SWITCHES: &[(&str, bool, &str)] = &[
+    ("profile", true, "Without effect yet. Profiling pages."),
+    ("log_as_json", false, "Log lines are JSON."),
+    ("short", false, "The answer of `version` is the version alone."),
+    ("help", false, "Prints how to use it."),
+];
 /// One-letter forms.
 const SHORT: &[(char, &str)] = &[('n', "namespace"), ('o', "output"), ('s', "short"), ('h', "help")];
+
+/// Every flag as (name, default, what it is for), in the order of declaration.
+pub fn flags() -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    let values = VALUES.iter().map(|(name, default, doc)| (*name, (*default).to_owned(), *doc));
+    values.chain(SWITCHES.iter().map(|(name, on, doc)| (*name, on.to_string(), *doc)))
+}
 
 /// What was given on the command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,10 +111,10 @@ impl Args {
                 args.words.push(word);
                 continue;
             };
-            if let Some((name, _)) = VALUES.iter().find(|(known, _)| *known == name) {
+            if let Some((name, ..)) = VALUES.iter().find(|(known, ..)| *known == name) {
                 let value = value.or_else(|| words.next());
                 args.given.insert(name, value.ok_or_else(|| format!("flag needs an argument: --{name}"))?);
-            } else if let Some((name, _)) = SWITCHES.iter().find(|(known, _)| *known == name) {
+            } else if let Some((name, ..)) = SWITCHES.iter().find(|(known, ..)| *known == name) {
                 let value = value.unwrap_or_else(|| "true".to_owned());
                 if truth(&value).is_none() {
                     return Err(format!("invalid argument {value:?} for --{name}: want true or false"));
@@ -105,14 +135,15 @@ impl Args {
     /// The value of a flag, or its default.
     #[must_use]
     pub fn value(&self, name: &str) -> &str {
-        let default = || VALUES.iter().find(|(known, _)| *known == name).map_or("", |(_, default)| default);
+        let default =
+            || VALUES.iter().find(|(known, ..)| *known == name).map_or("", |(_, default, _)| default);
         self.given.get(name).map_or_else(default, String::as_str)
     }
 
     /// Whether a switch is on.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {
-        let default = SWITCHES.iter().any(|(known, on)| *known == name && *on);
+        let default = SWITCHES.iter().any(|(known, on, _)| *known == name && *on);
         self.given.get(name).and_then(|value| truth(value)).unwrap_or(default)
     }
 

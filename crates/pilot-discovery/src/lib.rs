@@ -15,5 +15,6 @@ pub mod intake;
 pub mod objects;
 pub mod options;
 pub mod ports;
+pub mod reference;
 pub mod request;
 pub mod start;
