@@ -1,5 +1,6 @@
 //! Clusters (CDS): one per service port and subset, the proxy's own ports, and the fixed ones.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Built {
         digest_of(&(crate::encoded::digest(&self.resources), &self.secrets, names))
     }
 
-    /// Appends another's; a name that is already there is dropped (the first wins).
+    /// Appends another's.
     pub fn extend(&mut self, other: &Self) {
         self.resources.extend(other.resources.iter().cloned());
         self.eds.extend(other.eds.iter().cloned());
@@ -104,14 +105,6 @@ impl Built {
     /// Appends clusters without endpoints of their own.
     pub fn append(&mut self, clusters: &[Cluster]) {
         self.resources.extend(clusters.iter().map(|c| Resource::encode(c.name.as_str(), c)));
-    }
-
-    /// Drops clusters whose name came earlier (as `normalizeClusters`).
-    pub fn dedup(&mut self) {
-        let mut have = std::collections::HashSet::new();
-        self.resources.retain(|r| have.insert(r.name.clone()));
-        let mut have = std::collections::HashSet::new();
-        self.eds.retain(|(_, n)| have.insert(n.name.clone()));
     }
 }
 
@@ -128,11 +121,16 @@ pub struct Finished {
     pub digest: u64,
 }
 
+/// Of several clusters of one name the first stays (as `normalizeClusters`).
 impl From<Built> for Finished {
-    fn from(mut built: Built) -> Self {
-        built.dedup();
-        let digest = built.digest();
-        Self { section: Section::new(built.resources), eds: built.eds, secrets: built.secrets, digest }
+    fn from(built: Built) -> Self {
+        let Built { resources, mut eds, secrets } = built;
+        let mut have = HashSet::new();
+        eds.retain(|(_, name)| have.insert(name.name.clone()));
+        let section = Section::new(resources);
+        let names: Vec<&EdsName> = eds.iter().map(|(_, name)| name).collect();
+        let digest = digest_of(&(section.digest(), &secrets, names));
+        Self { section, eds, secrets, digest }
     }
 }
 
@@ -248,7 +246,6 @@ pub fn inbound<L: Level>(
     let passthrough = [fixed::inbound_passthrough(r, world, proxy)];
     origins::tell_fixed(r, world, None, &passthrough);
     out.append(&passthrough);
-    out.dedup();
     out
 }
 

@@ -4,13 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mesh::World;
-use tables::{Level, Reads};
 
 use crate::encoded::{Resource, Section, digest_of};
-use crate::plan::ServiceHosts;
-use crate::proxy::Proxy;
-use crate::scope::{Egress, Named, Scope, Services};
+use crate::scope::Named;
 
 mod actions;
 pub(crate) mod domains;
@@ -24,8 +20,8 @@ pub(crate) mod session;
 mod sidecar;
 
 use domains::Domain;
-pub use sidecar::Served;
 pub(crate) use sidecar::catch_all;
+pub use sidecar::{Served, assemble, listener, part, parts, served, service_hosts, travels_apart};
 
 /// What one virtual service adds to a route configuration.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -86,63 +82,4 @@ impl BuiltRoute {
     pub fn digest(&self) -> u64 {
         digest_of(&(self.route.version, self.virtual_hosts.digest()))
     }
-}
-
-/// Whether the virtual hosts of a route configuration travel as resources of their own to this proxy: those of shared
-/// listeners, for Envoys that can take them. One service's own route has one virtual host and stays whole.
-#[must_use]
-pub fn travels_apart(proxy: &Proxy, name: &str) -> bool {
-    sidecar::travels_apart(proxy, name)
-}
-
-/// The port of the listener that a route name means (0 where one listener serves all ports), and its egress listener.
-#[must_use]
-pub fn listener<'a>(scope: &'a Scope, name: &str) -> Option<(u32, &'a Egress)> {
-    sidecar::listener(scope, name)
-}
-
-/// The services that a listener's route configuration is about.
-pub fn served<L: Level>(r: &Reads<L>, world: &World, services: &Services, port: u32) -> Served {
-    sidecar::served(r, world, services, port)
-}
-
-/// What virtual services add to a sidecar's route configuration.
-pub fn parts<L: Level>(
-    r: &Reads<L>,
-    world: &World,
-    proxy: &Proxy,
-    scope: &Scope,
-    served: &Served,
-    name: &Arc<str>,
-) -> Parts {
-    sidecar::parts(r, world, proxy, scope, served, name)
-}
-
-/// The virtual hosts of a service that no virtual service speaks of: they depend on that service and its rule alone.
-pub fn service_hosts<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceHosts) -> Vec<PartHost> {
-    sidecar::service_hosts(r, world, ask)
-}
-
-/// The virtual hosts of a virtual service.
-pub fn part<L: Level>(
-    r: &Reads<L>,
-    world: &World,
-    proxy: &Proxy,
-    scope: &Scope,
-    served: &Served,
-    part: &Part,
-) -> Vec<PartHost> {
-    sidecar::part(r, world, proxy, scope, served, part)
-}
-
-/// The whole: head, virtual hosts with duplicate domains removed (`hosts` are in order of precedence), catch-all.
-pub fn assemble<L: Level>(
-    r: &Reads<L>,
-    world: &World,
-    proxy: &Proxy,
-    scope: &Scope,
-    name: &Arc<str>,
-    hosts: &[&PartHost],
-) -> BuiltRoute {
-    sidecar::assemble(r, world, proxy, scope, name, hosts)
 }

@@ -47,8 +47,10 @@ fn port_of(name: &str) -> (u32, bool) {
     }
 }
 
-/// See [`super::travels_apart`].
-pub(super) fn travels_apart(proxy: &Proxy, name: &str) -> bool {
+/// Whether the virtual hosts of a route configuration travel as resources of their own to this proxy: those of shared
+/// listeners, for Envoys that can take them. One service's own route has one virtual host and stays whole.
+#[must_use]
+pub fn travels_apart(proxy: &Proxy, name: &str) -> bool {
     proxy.kind == ProxyKind::Sidecar && proxy.capabilities.virtual_hosts && !port_of(name).1
 }
 
@@ -75,8 +77,9 @@ struct ServedService {
     ports: Vec<u32>,
 }
 
-/// See [`super::listener`].
-pub(super) fn listener<'a>(scope: &'a Scope, name: &str) -> Option<(u32, &'a Egress)> {
+/// The port of the listener that a route name means (0 where one listener serves all ports), and its egress listener.
+#[must_use]
+pub fn listener<'a>(scope: &'a Scope, name: &str) -> Option<(u32, &'a Egress)> {
     let (port, _) = port_of(name);
     let egress = egress(scope, name, port)?;
     let proxied = egress.port.as_ref().is_some_and(|p| Protocol::parse(&p.protocol) == Protocol::HttpProxy);
@@ -94,8 +97,8 @@ fn serves(scoped: &ScopedService, service: &Service, port: u32) -> bool {
     port == 0 || (scoped.has_port(port) && service.port(port).is_some())
 }
 
-/// See [`super::served`].
-pub(super) fn served<L: Level>(r: &Reads<L>, world: &World, services: &Services, port: u32) -> Served {
+/// The services that a listener's route configuration is about.
+pub fn served<L: Level>(r: &Reads<L>, world: &World, services: &Services, port: u32) -> Served {
     let mut out = Served::default();
     for scoped in services.iter() {
         let Some(service) = world.services.get(r, &scoped.key) else { continue };
@@ -229,8 +232,8 @@ impl<'a, L: Level> Table<'a, L> {
     }
 }
 
-/// See [`super::parts`].
-pub(super) fn parts<L: Level>(
+/// What virtual services add to a sidecar's route configuration.
+pub fn parts<L: Level>(
     r: &Reads<L>,
     world: &World,
     proxy: &Proxy,
@@ -270,8 +273,8 @@ fn visible<'a, L: Level>(
     services.iter().any(|s| own(s)).then_some(services)
 }
 
-/// See [`super::service_hosts`].
-pub(super) fn service_hosts<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceHosts) -> Vec<PartHost> {
+/// The virtual hosts of a service that no virtual service speaks of: they depend on that service and its rule alone.
+pub fn service_hosts<L: Level>(r: &Reads<L>, world: &World, ask: &ServiceHosts) -> Vec<PartHost> {
     let Some(service) = world.services.get(r, &ask.service.key) else { return Vec::new() };
     if !serves(&ask.service, service, ask.port) || service.resolution == Resolution::Alias {
         return Vec::new();
@@ -304,8 +307,8 @@ fn virtual_host(name: &str) -> String {
     format!("virtual_hosts[{name}]")
 }
 
-/// See [`super::part`].
-pub(super) fn part<L: Level>(
+/// The virtual hosts of a virtual service.
+pub fn part<L: Level>(
     r: &Reads<L>,
     world: &World,
     proxy: &Proxy,
@@ -436,8 +439,8 @@ fn rest<L: Level>(
     out.encode_to_vec()
 }
 
-/// See [`super::assemble`].
-pub(super) fn assemble<L: Level>(
+/// The whole: head, virtual hosts with duplicate domains removed (`hosts` are in order of precedence), catch-all.
+pub fn assemble<L: Level>(
     r: &Reads<L>,
     world: &World,
     proxy: &Proxy,
