@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::decode::reader::path_hash;
 use crate::decode::{Mark, rfc3339};
 use crate::kind::{Body, Kind, Spec};
+use crate::labels::Labels;
+use crate::shared::{Shared, text};
 use crate::value::Value;
 
 /// One object as a user wrote it.
@@ -60,9 +62,9 @@ pub struct Meta {
     /// Its namespace; empty if its kind has none.
     pub namespace: Arc<str>,
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Shared<Labels>,
     /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Shared<Labels>,
     /// When it was made, in seconds since 1970; 0 if unknown.
     pub creation: i64,
     /// Its unique id; empty outside an API server.
@@ -72,7 +74,7 @@ pub struct Meta {
     /// How often its spec changed; 0 outside an API server.
     pub generation: i64,
     /// Who owns it.
-    pub owners: Vec<Owner>,
+    pub owners: Shared<Vec<Owner>>,
     /// Whether its deletion has begun.
     pub deleting: bool,
     /// Where it was written.
@@ -84,15 +86,15 @@ impl Meta {
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
         Self {
             kind,
-            name: name.into(),
-            namespace: namespace.into(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            name: text(name),
+            namespace: text(namespace),
+            labels: Shared::default(),
+            annotations: Shared::default(),
             creation: 0,
             uid: String::new(),
             resource_version: String::new(),
             generation: 0,
-            owners: Vec::new(),
+            owners: Shared::default(),
             deleting: false,
             origin: Origin::default(),
         }
@@ -110,18 +112,18 @@ impl Meta {
 
     /// The metadata as an API server would show it, without owners.
     fn to_value(&self) -> Value {
-        let text = |text: &str| Value::String(text.to_owned());
-        let map = |map: &BTreeMap<String, String>| {
-            Value::Object(map.iter().map(|(key, value)| (key.clone(), text(value))).collect())
+        let string = |text: &str| Value::String(text.to_owned());
+        let map = |map: &Labels| {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), string(value))).collect())
         };
         let members = [
-            ("name", Some(text(&self.name))),
-            ("namespace", (!self.namespace.is_empty()).then(|| text(&self.namespace))),
+            ("name", Some(string(&self.name))),
+            ("namespace", (!self.namespace.is_empty()).then(|| string(&self.namespace))),
             ("labels", (!self.labels.is_empty()).then(|| map(&self.labels))),
             ("annotations", (!self.annotations.is_empty()).then(|| map(&self.annotations))),
             ("creationTimestamp", (self.creation != 0).then(|| Value::String(rfc3339(self.creation)))),
-            ("uid", (!self.uid.is_empty()).then(|| text(&self.uid))),
-            ("resourceVersion", (!self.resource_version.is_empty()).then(|| text(&self.resource_version))),
+            ("uid", (!self.uid.is_empty()).then(|| string(&self.uid))),
+            ("resourceVersion", (!self.resource_version.is_empty()).then(|| string(&self.resource_version))),
             ("generation", (self.generation != 0).then_some(Value::Integer(self.generation))),
         ];
         Value::Object(members.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect())
@@ -140,7 +142,7 @@ impl fmt::Display for Meta {
 }
 
 /// Another object that owns this one.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Owner {
     /// `apiVersion` of the owner.
     pub api_version: String,

@@ -88,6 +88,14 @@ impl Resource {
         Self::from_bytes(name, message.encode_to_vec().into())
     }
 
+    /// Like [`Resource::encode`], for what many builds make alike: they share the bytes.
+    pub fn encode_shared<M: Message>(name: &str, message: &M) -> Self {
+        static BODIES: config::shared::Pool<[u8]> = config::shared::Pool::new();
+        let encoded = message.encode_to_vec();
+        let body = BODIES.one(&*encoded, || Arc::from(&*encoded));
+        Self::from_bytes(config::text(name), Bytes::from_owner(body))
+    }
+
     /// From bytes already encoded.
     pub fn from_bytes(name: impl Into<Arc<str>>, bytes: Bytes) -> Self {
         Self { name: name.into(), version: xxh3_64(&bytes), body: bytes }

@@ -63,9 +63,9 @@ impl Settings {
     #[must_use]
     pub fn spiffe(&self, namespace: &str, service_account: &str) -> Arc<str> {
         if namespace.is_empty() || service_account.is_empty() {
-            return Arc::from("");
+            return Arc::default();
         }
-        format!("spiffe://{}/ns/{namespace}/sa/{service_account}", self.mesh.trust_domain).into()
+        config::text(&format!("spiffe://{}/ns/{namespace}/sa/{service_account}", self.mesh.trust_domain))
     }
 }
 
@@ -89,6 +89,6 @@ pub(crate) fn namespace<'m, L: Level>(
     let Some((_, fact)) = members.min_by_key(|(k, _)| (k.cluster != settings.cluster, *k)) else {
         return Vec::new();
     };
-    let labels = fact.meta.labels.iter().map(|(k, v)| (Arc::from(&**k), Arc::from(&**v))).collect();
+    let labels = fact.meta.labels.iter().map(|(k, v)| (config::text(k), config::text(v))).collect();
     vec![(name.clone(), Namespace { labels, selected: settings.selects(&fact.meta.labels) })]
 }

@@ -10,6 +10,8 @@ pub use targets::{Proxy, ServiceTarget, service_targets};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use config::Shared;
+
 use crate::endpoints::{Health, Locality};
 use crate::key::WorkloadKey;
 
@@ -37,9 +39,9 @@ pub struct Workload {
     /// Node.
     pub node: Arc<str>,
     /// TCP container ports by name, for named target ports.
-    pub container_ports: BTreeMap<Arc<str>, u32>,
+    pub container_ports: Shared<BTreeMap<Arc<str>, u32>>,
     /// WorkloadEntry `ports`: service port name -> number.
-    pub port_overrides: BTreeMap<Arc<str>, u32>,
+    pub port_overrides: Shared<BTreeMap<Arc<str>, u32>>,
     /// WorkloadEntry weight, 0 = unset.
     pub weight: u32,
     /// A Pod: ready and not ending, so that a ServiceEntry may select it. A WorkloadEntry: its health check passes,

@@ -12,7 +12,7 @@ use pilot_discovery::{request, start};
 use process::env::Vars;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const USAGE: &str = "Usage:
   pilot-discovery discovery [flags]            serve xDS to every proxy

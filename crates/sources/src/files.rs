@@ -380,7 +380,9 @@ fn marked_by_program(object: &Object) -> bool {
 fn marked(mut object: Object) -> Object {
     if !marked_by_program(&object) {
         let mut meta = (*object.meta).clone();
-        meta.annotations.insert(GENERATED.to_owned(), "true".to_owned());
+        meta.annotations.edit(|annotations| {
+            annotations.insert(GENERATED.to_owned(), "true".to_owned());
+        });
         object.meta = Arc::new(meta);
     }
     object

@@ -61,7 +61,7 @@ impl Commit {
     }
 
     pub(crate) fn touch(&mut self, cell: Cell) {
-        self.cells.entry(cell.order).or_default().insert(cell);
+        self.cells.entry(cell.order()).or_default().insert(cell);
     }
 
     pub(crate) fn touched(&self, order: u16) -> Option<&Set<Cell>> {

@@ -184,9 +184,9 @@ impl<X: Index> AnyIndex<X::Of> for Buckets<X> {
         let order = <X::Of as Level>::ORDER;
         for name in &before {
             let hash = hash_of(name);
-            c.touch(Cell { order, part: rows(at), hash });
+            c.touch(Cell::new(order, rows(at), hash));
             if after.binary_search(name).is_err() {
-                c.touch(Cell { order, part: members(at), hash });
+                c.touch(Cell::new(order, members(at), hash));
                 if let Some(old) = old {
                     self.leave(name, &old.key);
                 }
@@ -195,9 +195,9 @@ impl<X: Index> AnyIndex<X::Of> for Buckets<X> {
         }
         for name in after {
             let hash = hash_of(&name);
-            c.touch(Cell { order, part: rows(at), hash });
+            c.touch(Cell::new(order, rows(at), hash));
             if before.binary_search(&name).is_err() {
-                c.touch(Cell { order, part: members(at), hash });
+                c.touch(Cell::new(order, members(at), hash));
             }
             c.touch_bucket::<X>(name.clone());
             if let Some(new) = new {

@@ -26,13 +26,28 @@ pub(crate) const fn rows(at: usize) -> u16 {
 
 /// Something that can be read and can change: a row, a bucket's membership, a bucket's rows or a whole table.
 ///
-/// It names its key by a 64-bit hash. Two keys with one hash share a cell: what reads one is then also
-/// re-run when the other changes, which costs work and is never wrong.
+/// One number, since there are more of these than of anything else: the order of the table (16 bits), the part (6), and
+/// a hash of the key (42). Two keys with one hash share a cell: what reads one is then also re-run when the other
+/// changes, which costs work and is never wrong.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct Cell {
-    pub(crate) order: u16,
-    pub(crate) part: u16,
-    pub(crate) hash: u64,
+pub(crate) struct Cell(u64);
+
+impl Cell {
+    const PART_BITS: u32 = 6;
+    const HASH_BITS: u32 = 42;
+
+    /// A part of the table that stands at `order`; `hash` is 0 for the table as a whole.
+    pub(crate) const fn new(order: u16, part: u16, hash: u64) -> Self {
+        // the place of a 31st index of one table: its readers share the cells of the 30th
+        let part = if part < 1 << Self::PART_BITS { part } else { (1 << Self::PART_BITS) - 2 + part % 2 };
+        let place = (order as u64) << Self::PART_BITS | part as u64;
+        Self(place << Self::HASH_BITS | hash >> (64 - Self::HASH_BITS))
+    }
+
+    /// Where its table stands.
+    pub(crate) const fn order(self) -> u16 {
+        (self.0 >> (Self::PART_BITS + Self::HASH_BITS)) as u16
+    }
 }
 
 /// A hasher with fixed seeds: the same key has the same hash in every table and every record.

@@ -180,7 +180,7 @@ impl<K: Key, O: Def> Stage<K, O> {
         let before = std::mem::replace(&mut made.cells, cells);
         let now = &made.cells;
         for cell in before.iter().filter(|cell| now.binary_search(cell).is_err()) {
-            let Some(readers) = self.readers.get_mut(&cell.order) else { continue };
+            let Some(readers) = self.readers.get_mut(&cell.order()) else { continue };
             if let Some(who) = readers.get_mut(cell) {
                 who.remove(input);
                 if who.is_empty() {
@@ -189,7 +189,7 @@ impl<K: Key, O: Def> Stage<K, O> {
             }
         }
         for cell in now.iter().filter(|cell| before.binary_search(cell).is_err()) {
-            let readers = self.readers.entry(cell.order).or_default();
+            let readers = self.readers.entry(cell.order()).or_default();
             readers.entry(*cell).or_default().insert(input.clone());
         }
     }

@@ -86,7 +86,7 @@ impl<D: Def> Table<D> {
     pub fn get<'a, L: Level>(&'a self, r: &Reads<L>, key: &D::Key) -> Option<&'a Arc<D::Row>> {
         const { assert!(D::ORDER < L::ORDER, "a stage may read only tables above it") }
         let hash = hash_of(key);
-        r.note(Cell { order: D::ORDER, part: ROW, hash });
+        r.note(Cell::new(D::ORDER, ROW, hash));
         self.entries.find(hash, |e| e.key == *key).map(|e| &e.row)
     }
 
@@ -100,6 +100,23 @@ impl<D: Def> Table<D> {
     ) -> impl Iterator<Item = &'a D::Key> + use<'a, D, X, L> {
         const { assert!(D::ORDER < L::ORDER, "a stage may read only tables above it") }
         self.read_bucket::<X, L>(r, bucket, members).map(|e| &e.key)
+    }
+
+    /// Whether a key is in a bucket. The reader depends on who is in the bucket, so that it costs one record to find
+    /// many keys absent, where [`Table::get`] takes one for each.
+    ///
+    /// An index the table was not built with depends on the whole table.
+    pub fn has<X: Index<Of = D>, L: Level>(&self, r: &Reads<L>, bucket: &X::Bucket, key: &D::Key) -> bool {
+        const { assert!(D::ORDER < L::ORDER, "a stage may read only tables above it") }
+        r.note(match self.index::<X>() {
+            Some((at, _)) => Cell::new(D::ORDER, members(at), hash_of(bucket)),
+            None => Cell::new(D::ORDER, WHOLE, 0),
+        });
+        let mut inside = false;
+        if let Some(entry) = self.entry(key) {
+            X::buckets(&entry.key, &entry.row, &mut |name| inside |= name == *bucket);
+        }
+        inside
     }
 
     /// The members of a bucket with their rows, sorted by key. The reader depends on all of it.
@@ -123,10 +140,10 @@ impl<D: Def> Table<D> {
         let mut scanned = Vec::new();
         let mut kept = None;
         if let Some((at, buckets)) = self.index::<X>() {
-            r.note(Cell { order: D::ORDER, part: part(at), hash: hash_of(bucket) });
+            r.note(Cell::new(D::ORDER, part(at), hash_of(bucket)));
             kept = buckets.bucket(bucket);
         } else {
-            r.note(Cell { order: D::ORDER, part: WHOLE, hash: 0 });
+            r.note(Cell::new(D::ORDER, WHOLE, 0));
             scanned.extend(self.sorted().iter().filter(|e| {
                 let mut inside = false;
                 X::buckets(&e.key, &e.row, &mut |b| inside |= b == *bucket);
@@ -142,7 +159,7 @@ impl<D: Def> Table<D> {
         r: &Reads<L>,
     ) -> impl Iterator<Item = (&'a D::Key, &'a Arc<D::Row>)> + use<'a, D, L> {
         const { assert!(D::ORDER < L::ORDER, "a stage may read only tables above it") }
-        r.note(Cell { order: D::ORDER, part: WHOLE, hash: 0 });
+        r.note(Cell::new(D::ORDER, WHOLE, 0));
         self.sorted().iter().map(|e| (&e.key, &e.row))
     }
 
@@ -210,8 +227,8 @@ impl<D: Def> Table<D> {
             Some(new) => self.entries.put(Arc::clone(new), |e| e.key == key),
             None => self.entries.remove(hash, |e| e.key == key),
         }
-        c.touch(Cell { order: D::ORDER, part: ROW, hash });
-        c.touch(Cell { order: D::ORDER, part: WHOLE, hash: 0 });
+        c.touch(Cell::new(D::ORDER, ROW, hash));
+        c.touch(Cell::new(D::ORDER, WHOLE, 0));
         if !self.indexes.is_empty() {
             for (at, index) in Arc::make_mut(&mut self.indexes).iter_mut().enumerate() {
                 index.update(at, old.as_ref(), new.as_ref(), c);

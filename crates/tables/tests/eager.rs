@@ -77,6 +77,7 @@ index!(ByLabel of Pods by Name: |key, pod, put| put((key.0, pod.label)));
 index!(ByHost of Claims by u8: |_key, hosts, put| hosts.iter().for_each(|h| put(*h)));
 index!(ByNamespace of Services by u8: |key, _row, put| put(key.0));
 index!(Public of Services by (): |_key, row, put| if row.public { put(()) });
+index!(Listed of Hosts by u8: |key, _row, put| put(key % 4));
 index!(NotKept of Services by u8: |key, row, put| { put(row.selector); put(100 + key.0 * 12 + key.1) });
 
 struct Mesh {
@@ -103,7 +104,7 @@ impl Mesh {
             claims: Input::new(Table::new().indexed::<ByHost>()),
             settings: Input::default(),
             services: Derived::new(Table::new().indexed::<ByNamespace>().indexed::<Public>()),
-            hosts: Grouped::default(),
+            hosts: Grouped::new(Table::new().indexed::<Listed>()),
             endpoints: Derived::default(),
             owners: Derived::default(),
             sizes: Grouped::default(),
@@ -147,7 +148,9 @@ impl Mesh {
             vec![(*namespace, (members.count(), others))]
         });
         self.ports.advance(&mut c, services, |r, key, s| {
-            let ports = (0..s.selector).filter(|p| hosts.get(r, p).is_none_or(|h| !h.shadows));
+            let ports = (0..s.selector).filter(|p| {
+                !hosts.has::<Listed, _>(r, &(p % 4), p) || hosts.get(r, p).is_none_or(|h| !h.shadows)
+            });
             ports.map(|p| ((*key, p), hosts.get(r, &p).map(|h| h.owner))).collect()
         });
         self.totals.advance(&mut c, services, |r, bucket, members| {

@@ -6,6 +6,7 @@ use super::node::{Key, Node};
 use super::reader::Reader;
 use crate::kind::Kind;
 use crate::object::{Meta, Owner};
+use crate::shared::text;
 
 /// Reads the metadata of a document; `namespace` is for objects that name none.
 pub(crate) fn read(root: &Node, kind: Kind, namespace: &str, reader: &mut Reader) -> Meta {
@@ -26,9 +27,9 @@ pub(crate) fn read(root: &Node, kind: Kind, namespace: &str, reader: &mut Reader
         let at = root.get("metadata").map_or(root.at, |node| node.at);
         reader.error(at, "metadata.name is missing", "give the object a name");
     }
-    meta.name = name.into();
+    meta.name = text(&name);
     if kind.namespaced() {
-        meta.namespace = if own_namespace.is_empty() { namespace.into() } else { own_namespace.into() };
+        meta.namespace = text(if own_namespace.is_empty() { namespace } else { &own_namespace });
     }
     meta
 }
@@ -48,18 +49,18 @@ fn member(key: &Key, value: &Node, who: &mut (String, String), meta: &mut Meta, 
         "ownerReferences" => {
             let mut owners = Vec::new();
             reader.quietly(|reader| reader.field(key, "owner_references", "", value, &mut owners));
-            meta.owners = owners.iter().map(owner).collect();
+            meta.owners = owners.iter().map(owner).collect::<Vec<_>>().into();
         }
         _ => {}
     }
 }
 
 fn owner(members: &BTreeMap<String, crate::Value>) -> Owner {
-    let text = |key: &str| members.get(key).and_then(crate::Value::as_str).unwrap_or_default().to_owned();
+    let member = |key: &str| members.get(key).and_then(crate::Value::as_str).unwrap_or_default().to_owned();
     Owner {
-        api_version: text("apiVersion"),
-        kind: text("kind"),
-        name: text("name"),
+        api_version: member("apiVersion"),
+        kind: member("kind"),
+        name: member("name"),
         controller: members.get("controller").and_then(crate::Value::as_bool).unwrap_or(false),
     }
 }

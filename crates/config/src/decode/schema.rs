@@ -457,6 +457,7 @@ impl<T: Field + Default> Field for Vec<T> {
             });
             self.push(value);
         }
+        self.shrink_to_fit();
     }
 
     fn to_value(&self) -> Value {

@@ -1,5 +1,7 @@
 //! `EndpointSlice` and the older `Endpoints`: the addresses behind a service.
 
+use std::sync::Arc;
+
 use super::Condition;
 use crate::decode::body::{KubernetesBody, lift};
 use crate::decode::node::Node;
@@ -18,11 +20,11 @@ spec! {
 spec! {
     /// One endpoint of a slice.
     pub struct Endpoint {
-        addresses: Vec<String>,
+        addresses: Vec<Arc<str>>,
         conditions: EndpointConditions,
-        hostname: String,
-        node_name: String,
-        zone: String,
+        hostname: Arc<str>,
+        node_name: Arc<str>,
+        zone: Arc<str>,
         hints: Option<EndpointHints>,
         target_ref: Option<TargetRef>,
     }
@@ -55,9 +57,9 @@ spec! {
 spec! {
     /// The object behind an endpoint.
     pub struct TargetRef {
-        kind: String,
-        namespace: String,
-        name: String,
+        kind: Arc<str>,
+        namespace: Arc<str>,
+        name: Arc<str>,
     }
 }
 
@@ -90,9 +92,9 @@ spec! {
 spec! {
     /// One address of a subset.
     pub struct EndpointAddress {
-        ip: String,
-        hostname: String,
-        node_name: String,
+        ip: Arc<str>,
+        hostname: Arc<str>,
+        node_name: Arc<str>,
         target_ref: Option<TargetRef>,
     }
 }

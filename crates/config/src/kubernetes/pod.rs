@@ -1,38 +1,42 @@
 //! `Pod`: where a workload runs and how it is doing.
 
+use std::sync::Arc;
+
 use super::Condition;
 use super::endpoints::is_true;
 use crate::decode::body::{KubernetesBody, lift};
 use crate::decode::node::Node;
 use crate::decode::reader::Reader;
 use crate::decode::schema::spec;
+use crate::shared::Shared;
 
 spec! {
     /// `Pod` of Kubernetes (labels, annotations and owners are in its metadata).
     pub struct Pod {
-        node_name: String,
-        service_account_name: String,
+        node_name: Arc<str>,
+        service_account_name: Arc<str>,
         host_network: bool,
-        hostname: String,
-        subdomain: String,
-        containers: Vec<Container>,
-        init_containers: Vec<Container>,
-        readiness_gates: Vec<ReadinessGate>,
+        hostname: Arc<str>,
+        subdomain: Arc<str>,
+        containers: Shared<Vec<Container>>,
+        init_containers: Shared<Vec<Container>>,
+        readiness_gates: Shared<Vec<ReadinessGate>>,
         /// From `status.phase`: `Pending`, `Running`, `Succeeded`, `Failed`.
-        phase: String,
+        phase: Arc<str>,
         /// From `status.podIP`.
-        ip: String,
+        ip: Arc<str>,
         /// From `status.podIPs`.
         ips: Vec<PodIp>,
         /// From `status.hostIP`.
-        host_ip: String,
+        host_ip: Arc<str>,
         /// From `status.conditions`.
-        conditions: Vec<Condition>,
+        conditions: Shared<Vec<Condition>>,
     }
 }
 
 spec! {
     /// A container of a pod.
+    #[derive(Hash)]
     pub struct Container {
         name: String,
         image: String,
@@ -43,6 +47,7 @@ spec! {
 
 spec! {
     /// A port of a container.
+    #[derive(Hash)]
     pub struct ContainerPort {
         name: String,
         container_port: i32,
@@ -52,6 +57,7 @@ spec! {
 
 spec! {
     /// A condition a pod waits for before it is ready.
+    #[derive(Hash)]
     pub struct ReadinessGate {
         condition_type: String,
     }
@@ -60,7 +66,7 @@ spec! {
 spec! {
     /// An address of a pod.
     pub struct PodIp {
-        ip: String,
+        ip: Arc<str>,
     }
 }
 
@@ -83,13 +89,13 @@ impl Pod {
 
     /// Whether it has ended and never comes back.
     pub fn is_terminal(&self) -> bool {
-        self.phase == "Failed" || self.phase == "Succeeded"
+        matches!(&*self.phase, "Failed" | "Succeeded")
     }
 
     /// Every address, the primary one first.
     pub fn addresses(&self) -> Vec<&str> {
         let mut out: Vec<&str> = Vec::new();
-        for ip in std::iter::once(self.ip.as_str()).chain(self.ips.iter().map(|ip| ip.ip.as_str())) {
+        for ip in std::iter::once(&*self.ip).chain(self.ips.iter().map(|ip| &*ip.ip)) {
             if !ip.is_empty() && !out.contains(&ip) {
                 out.push(ip);
             }

@@ -71,6 +71,7 @@ spec! {
 
 spec! {
     /// A condition in the status of an object.
+    #[derive(Hash)]
     pub struct Condition {
         r#type: String,
         status: String,

@@ -66,7 +66,7 @@ pub(super) fn listeners<L: Level>(
                 });
             },
         );
-        messages.resources.push(Resource::encode(listener.name.as_str(), &listener));
+        messages.resources.push(Resource::encode_shared(&listener.name, &listener));
     }
     let section = Section::new(messages.resources);
     Built { section, routes: entries.routes(), pods: entries.pods, ..Built::default() }

@@ -65,7 +65,7 @@ fn of_endpoint<L: Level>(
 ) -> Vec<Endpoint> {
     let health = health(settings, service, &endpoint.conditions);
     let send_unhealthy = sends_unhealthy(settings, service);
-    let target = endpoint.target_ref.as_ref().filter(|t| t.kind == "Pod");
+    let target = endpoint.target_ref.as_ref().filter(|t| &*t.kind == "Pod");
     let mut out = Vec::new();
     for address in &endpoint.addresses {
         let pod = pod(r, sources, key, target, address);
@@ -74,7 +74,7 @@ fn of_endpoint<L: Level>(
         }
         let vips = service.cluster_vips.get(&key.cluster).map_or(0, Vec::len);
         let both = pod.map_or(0, |p| p.addresses.len()) > 1 && target.is_some() && vips > 1;
-        let mut addresses = vec![Arc::from(&**address)];
+        let mut addresses = vec![address.clone()];
         if settings.switches.istio_dual_stack && both {
             if slice.spec.address_type == "IPv6" {
                 continue; // the IPv4 slice has this pod, with both of its addresses
@@ -89,7 +89,7 @@ fn of_endpoint<L: Level>(
             out.push(Endpoint {
                 addresses: addresses.clone(),
                 port: port.port.and_then(|p| u32::try_from(p).ok()).unwrap_or(0),
-                service_port: port.name.as_str().into(),
+                service_port: config::text(&port.name),
                 health,
                 send_unhealthy,
                 ..base.clone()
@@ -108,12 +108,9 @@ fn pod<'a, L: Level>(
     address: &str,
 ) -> Option<&'a Arc<Workload>> {
     if let Some(target) = target {
-        let namespace = if target.namespace.is_empty() {
-            key.namespace.clone()
-        } else {
-            target.namespace.as_str().into()
-        };
-        let object = ObjectKey { cluster: key.cluster.clone(), namespace, name: target.name.as_str().into() };
+        let namespace =
+            if target.namespace.is_empty() { key.namespace.clone() } else { target.namespace.clone() };
+        let object = ObjectKey { cluster: key.cluster.clone(), namespace, name: target.name.clone() };
         return sources.workloads.get(r, &WorkloadKey { kind: WorkloadKind::Pod, object });
     }
     let mut there = sources.workloads.bucket::<WorkloadsAt, L>(r, &address.into());
@@ -168,7 +165,7 @@ fn without_pod<L: Level>(
     Endpoint {
         labels: augmented(Labels::new(), &place),
         cluster: key.cluster.clone(),
-        tls_mode: Arc::from("disabled"),
+        tls_mode: config::text("disabled"),
         network,
         ..Endpoint::default()
     }

@@ -8,7 +8,7 @@ use tables::{Level, Reads};
 
 use super::{HostRules, Rule};
 use crate::services::Service;
-use crate::world::{WildcardRulesOf, World};
+use crate::world::{RulesOf, WildcardRulesOf, World};
 
 /// Labels as metadata has them, or as rows have them.
 pub trait LabelSet {
@@ -103,7 +103,12 @@ fn best<'w, L: Level>(
     of: impl Fn(&HostRules) -> &Vec<Rule>,
 ) -> Option<&'w [Rule]> {
     let find = |host: &Host| {
-        let row = world.rules.get(r, &(namespace.clone(), host.clone()))?;
+        let key = (namespace.clone(), host.clone());
+        // most services have no rule: one record says that for all of a namespace's
+        if !world.rules.has::<RulesOf, L>(r, namespace, &key) {
+            return None;
+        }
+        let row = world.rules.get(r, &key)?;
         let rules = of(row);
         (!rules.is_empty()).then_some(rules.as_slice())
     };

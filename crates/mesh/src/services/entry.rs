@@ -150,7 +150,7 @@ fn allocated<'f>(settings: &Settings, fact: &'f Fact<ServiceEntry>) -> BTreeMap<
 
 /// External services get canonical names as workloads have them, where that is switched on.
 fn labels(settings: &Settings, entry: &ServiceEntry, meta: &config::Meta) -> Labels {
-    let mut out = shared(&meta.labels);
+    let mut out = shared(&*meta.labels);
     let external = entry.location == networking::Location::MeshExternal;
     if external && settings.switches.label_canonical_services_for_mesh_external_service_entries {
         let first = |names: [&str; 3]| names.iter().find_map(|n| out.get(*n).cloned());

@@ -60,7 +60,7 @@ pub(super) fn service<L: Level>(
         auto_allocated_v6: None,
         created: meta.creation,
         export_to: audience(words, &settings.mesh.default_service_export_to, &key.namespace),
-        labels: shared(&meta.labels),
+        labels: shared(&*meta.labels),
         selector: shared(&spec.selector),
         declared_accounts: accounts(settings, key, meta),
         external_name,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use config::Shared;
 use config::networking::WorkloadEntry;
 use tables::{Level, Reads};
 
@@ -26,9 +27,9 @@ pub(crate) fn workload<L: Level>(
 ) -> Option<Workload> {
     let settings = ground.seen(r, &key.object)?;
     let mut raw = labels::shared(&fact.spec.labels);
-    raw.extend(labels::shared(&fact.meta.labels));
+    raw.extend(labels::shared(&*fact.meta.labels));
     let group = fact.meta.annotations.get("istio.io/autoRegistrationGroup").map(|g| Arc::from(&**g));
-    let named = labels::shared(&fact.meta.labels);
+    let named = labels::shared(&*fact.meta.labels);
     let name = group.or_else(|| labels::workload_name(&named)).unwrap_or_else(|| key.object.name.clone());
     let mut made = instance(r, ground, settings, key, &fact.spec, raw, name);
     made.created = fact.meta.creation;
@@ -55,32 +56,37 @@ pub(crate) fn instance<L: Level>(
     let network: Arc<str> = if entry.network.is_empty() {
         network_of(r, ground, settings, &key.object.cluster, &entry.address, &raw)
     } else {
-        entry.network.as_str().into()
+        config::text(&entry.network)
     };
     let tls_mode = match raw.get(labels::TLS_MODE) {
         Some(mode) => mode.clone(),
-        None if entry.service_account.is_empty() => "disabled".into(),
-        None => "istio".into(),
+        None if entry.service_account.is_empty() => config::text("disabled"),
+        None => config::text("istio"),
     };
     let place = Place { cluster: &key.object.cluster, network: &network, node: "", locality: &locality };
     Workload {
         key: key.clone(),
-        addresses: vec![entry.address.as_str().into()],
+        addresses: vec![config::text(&entry.address)],
         labels: labels::augmented(raw, &place),
-        service_account: entry.service_account.as_str().into(),
+        service_account: config::text(&entry.service_account),
         identity: settings.spiffe(&key.object.namespace, &entry.service_account),
         // upstream sends endpoints of a WorkloadEntry to the network that the entry itself names, no other
-        network: entry.network.as_str().into(),
+        network: config::text(&entry.network),
         locality,
         tls_mode,
         workload: name,
-        node: Arc::from(""),
-        container_ports: BTreeMap::new(),
-        port_overrides: entry.ports.iter().map(|(k, v)| (Arc::from(&**k), *v)).collect(),
+        node: Arc::default(),
+        container_ports: Shared::default(),
+        port_overrides: entry
+            .ports
+            .iter()
+            .map(|(k, v)| (config::text(k), *v))
+            .collect::<BTreeMap<_, _>>()
+            .into(),
         weight: entry.weight,
         health: Health::Healthy,
-        hostname: Arc::from(""),
-        subdomain: Arc::from(""),
+        hostname: Arc::default(),
+        subdomain: Arc::default(),
         host_network: false,
         created: 0,
     }

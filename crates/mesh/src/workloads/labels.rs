@@ -25,7 +25,7 @@ pub(crate) struct Place<'a> {
 pub(crate) fn augmented(mut labels: Labels, place: &Place<'_>) -> Arc<Labels> {
     let mut set = |name: &str, value: &str| {
         if !value.is_empty() {
-            labels.insert(name.into(), value.into());
+            labels.insert(config::text(name), config::text(value));
         }
     };
     set("topology.kubernetes.io/region", &place.locality.region);
@@ -34,14 +34,14 @@ pub(crate) fn augmented(mut labels: Labels, place: &Place<'_>) -> Arc<Labels> {
     set("topology.istio.io/cluster", place.cluster);
     set("kubernetes.io/hostname", place.node);
     if labels.get(crate::networks::LABEL).is_none_or(|n| n.is_empty()) && !place.network.is_empty() {
-        labels.insert(crate::networks::LABEL.into(), place.network.into());
+        labels.insert(config::text(crate::networks::LABEL), config::text(place.network));
     }
     Arc::new(labels)
 }
 
 /// Labels of metadata as labels of rows.
 pub(crate) fn shared<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> Labels {
-    labels.into_iter().map(|(k, v)| (Arc::from(&**k), Arc::from(&**v))).collect()
+    labels.into_iter().map(|(k, v)| (config::text(k), config::text(v))).collect()
 }
 
 /// The locality that a workload's own labels claim (as pkg/model: `GetLocalityLabel`, `SanitizeLocalityLabel`).

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use config::Shared;
 use config::kubernetes::{Container, Pod};
 use tables::{Level, Reads, Table};
 
@@ -25,11 +26,11 @@ pub(crate) fn workload<L: Level>(
 ) -> Option<Workload> {
     let settings = ground.seen(r, &key.object)?;
     let pod = &*fact.spec;
-    if pod.phase == "Failed" {
+    if &*pod.phase == "Failed" {
         return None;
     }
-    let addresses: Vec<Arc<str>> = pod.addresses().into_iter().map(Arc::from).collect();
-    let raw = labels::shared(&fact.meta.labels);
+    let addresses: Vec<Arc<str>> = pod.addresses().into_iter().map(config::text).collect();
+    let raw = labels::shared(&*fact.meta.labels);
     let locality = labels::locality(&raw).unwrap_or_else(|| node_locality(r, nodes, key, pod));
     let first = addresses.first().map_or("", |a| a);
     let network = network_of(r, ground, settings, &key.object.cluster, first, &raw);
@@ -39,17 +40,17 @@ pub(crate) fn workload<L: Level>(
         Place { cluster: &key.object.cluster, network: &network, node: &pod.node_name, locality: &locality };
     Some(Workload {
         key: key.clone(),
-        service_account: account.into(),
+        service_account: config::text(account),
         identity: settings.spiffe(&key.object.namespace, account),
-        tls_mode: raw.get(labels::TLS_MODE).cloned().unwrap_or_else(|| "disabled".into()),
+        tls_mode: raw.get(labels::TLS_MODE).cloned().unwrap_or_else(|| config::text("disabled")),
         workload: workload_name(fact, &raw),
-        node: pod.node_name.as_str().into(),
+        node: pod.node_name.clone(),
         container_ports: ports(pod),
-        port_overrides: BTreeMap::new(),
+        port_overrides: Shared::default(),
         weight: 0,
         health: if ready { Health::Healthy } else { Health::Unhealthy },
         hostname: hostname(pod, &key.object),
-        subdomain: pod.subdomain.as_str().into(),
+        subdomain: pod.subdomain.clone(),
         host_network: pod.host_network,
         created: fact.meta.creation,
         labels: labels::augmented(raw, &place),
@@ -62,11 +63,11 @@ pub(crate) fn workload<L: Level>(
 /// Only pods with a subdomain have a name of their own.
 fn hostname(pod: &Pod, key: &ObjectKey) -> Arc<str> {
     if pod.subdomain.is_empty() {
-        Arc::from("")
+        Arc::default()
     } else if pod.hostname.is_empty() {
         key.name.clone()
     } else {
-        pod.hostname.as_str().into()
+        pod.hostname.clone()
     }
 }
 
@@ -76,14 +77,14 @@ fn node_locality<L: Level>(r: &Reads<L>, nodes: &Table<NodeFacts>, key: &Workloa
     }
     let name = ObjectKey {
         cluster: key.object.cluster.clone(),
-        namespace: Arc::from(""),
-        name: pod.node_name.as_str().into(),
+        namespace: Arc::default(),
+        name: pod.node_name.clone(),
     };
     let Some(node) = nodes.get(r, &name) else { return Locality::default() };
     let label = |name: &str, older: &str| -> Arc<str> {
         let labels = &node.meta.labels;
         let value = labels.get(name).filter(|v| !v.is_empty()).or_else(|| labels.get(older));
-        Arc::from(value.map_or("", |v| v))
+        config::text(value.map_or("", |v| v))
     };
     Locality {
         region: label("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"),
@@ -93,7 +94,7 @@ fn node_locality<L: Level>(r: &Reads<L>, nodes: &Table<NodeFacts>, key: &Workloa
 }
 
 /// First one of a name wins; UDP ports have no part in a mesh.
-fn ports(pod: &Pod) -> BTreeMap<Arc<str>, u32> {
+fn ports(pod: &Pod) -> Shared<BTreeMap<Arc<str>, u32>> {
     let mut out = BTreeMap::new();
     let restarted = |c: &&Container| c.restart_policy == "Always";
     for port in
@@ -102,10 +103,10 @@ fn ports(pod: &Pod) -> BTreeMap<Arc<str>, u32> {
         let tcp = port.protocol.is_empty() || port.protocol == "TCP";
         if tcp && !port.name.is_empty() {
             let number = u32::try_from(port.container_port).unwrap_or(0);
-            out.entry(Arc::from(&*port.name)).or_insert(number);
+            out.entry(config::text(&port.name)).or_insert(number);
         }
     }
-    out
+    out.into()
 }
 
 /// The name of what made the pod: its Deployment, Job and so on, as far as names tell
@@ -131,7 +132,7 @@ fn workload_name(fact: &Fact<Pod>, labels: &Labels) -> Arc<str> {
     };
     match name.unwrap_or(&owner.name) {
         "" => meta.name.clone(),
-        name => Arc::from(name),
+        name => config::text(name),
     }
 }
 

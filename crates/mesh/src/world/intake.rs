@@ -148,7 +148,9 @@ impl Facts {
         spec: &kubernetes::Endpoints,
     ) {
         let mut meta = (*quiet(meta)).clone();
-        meta.labels.insert("kubernetes.io/service-name".to_owned(), key.name.to_string());
+        meta.labels.edit(|labels| {
+            labels.insert("kubernetes.io/service-name".to_owned(), key.name.to_string());
+        });
         let meta = Arc::new(meta);
         for (at, subset) in spec.subsets.iter().enumerate() {
             let slice = slice(subset);

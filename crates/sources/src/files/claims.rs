@@ -36,7 +36,7 @@ impl Claims {
         let file = Arc::new(file.clone());
         for (at, object) in objects.iter().enumerate() {
             let id = id(object);
-            let all = self.0.entry(id.clone()).or_default();
+            let all = self.0.entry(id.clone()).or_insert_with(|| Vec::with_capacity(1));
             let claim = Claim { file: file.clone(), at };
             let place = all.partition_point(|held| *held < claim);
             all.insert(place, claim);

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use crate::{
     memo::MemoId,
     readers::Readers,
-    reads::{Cell, Map},
+    reads::{Cell, Map, hash_of},
 };
 
 const SHARDS: usize = 64;
@@ -19,8 +19,7 @@ impl Edges {
     }
 
     fn shard(&self, cell: &Cell) -> &Mutex<Map<Cell, Readers<MemoId>>> {
-        let mixed = cell.hash ^ (u64::from(cell.order) << 5) ^ u64::from(cell.part);
-        &self.0[mixed as usize % SHARDS]
+        &self.0[hash_of(cell) as usize % SHARDS]
     }
 
     pub(super) fn add(&self, cell: &Cell, reader: MemoId) {

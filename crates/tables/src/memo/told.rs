@@ -15,9 +15,10 @@ use crate::{
     reads::{Cell, Map, Set},
 };
 
-/// How many commits, and how many cells of them, are remembered for builds that end after a commit.
+/// How many commits, and how many cells of them, are remembered for builds that end after a commit. A commit of more than
+/// these, such as the first one, is taken for a change of everything.
 const COMMITS: usize = 256;
-const CELLS: usize = 200_000;
+const CELLS: usize = 20_000;
 
 struct Recent {
     revision: Revision,
@@ -91,7 +92,7 @@ impl<W: 'static> Told<W> {
                 .iter()
                 .rev()
                 .take_while(|r| r.revision > at)
-                .all(|r| !cells.iter().any(|c| r.cells.get(&c.order).is_some_and(|set| set.contains(c))))
+                .all(|r| !cells.iter().any(|c| r.cells.get(&c.order()).is_some_and(|set| set.contains(c))))
     }
 
     pub(super) fn store<A: Ask<World = W>>(&self) -> Option<&Store<A>> {

@@ -63,7 +63,10 @@ impl User {
         let Some(mut object) = self.facts.get(&slot).cloned() else { return "nothing".to_owned() };
         self.count += 1;
         let meta = Arc::make_mut(&mut object.meta);
-        meta.annotations.insert("note".to_owned(), self.count.to_string());
+        let note = self.count.to_string();
+        meta.annotations.edit(|annotations| {
+            annotations.insert("note".to_owned(), note);
+        });
         meta.resource_version = self.count.to_string();
         let told = format!("annotate {}", object.meta);
         self.set(slot, object);

@@ -12,7 +12,7 @@ use crate::type_url::TypeUrl;
 mod tests;
 
 /// Small parts are gathered up to this size; it is also all that a stream copies at a time.
-const GATHER: usize = 64 * 1024;
+const GATHER: usize = 32 * 1024;
 
 /// Parts from this size on go out as they are, shared by all streams.
 const SHARE: usize = 16 * 1024;

@@ -69,7 +69,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_request_bytes: 4 << 20,
-            budget_bytes: 64 << 20,
+            budget_bytes: 32 << 20,
             max_pushes: 0,
             stall_after: Duration::from_millis(500),
             send_timeout: None,

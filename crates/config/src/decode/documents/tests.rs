@@ -271,7 +271,7 @@ fn slices_and_pods_are_read() {
     let object = only(slice);
     let slice = object.get::<kubernetes::EndpointSlice>().unwrap();
     assert_eq!(slice.endpoints[0].conditions.ready, Some(false));
-    assert_eq!(slice.endpoints[0].target_ref.as_ref().unwrap().name, "p");
+    assert_eq!(&*slice.endpoints[0].target_ref.as_ref().unwrap().name, "p");
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, deletionTimestamp: \"2024-02-29T12:30:15Z\"}\nspec: {nodeName: n1, serviceAccountName: sa, containers: [{name: c, ports: [{name: web, containerPort: 8080}]}]}\nstatus: {phase: Running, podIP: 1.1.1.1, podIPs: [{ip: 1.1.1.1}, {ip: \"fd00::2\"}], conditions: [{type: Ready, status: \"True\"}]}\n";
     let object = only(pod);
     let pod = object.get::<kubernetes::Pod>().unwrap();

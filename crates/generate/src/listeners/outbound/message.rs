@@ -146,7 +146,7 @@ impl<'o, 'a, L: Level> Messages<'o, 'a, L> {
                 self.said.again(of.r, String::new);
             },
         );
-        self.resources.push(Resource::encode(out.name.as_str(), &out));
+        self.resources.push(Resource::encode_shared(&out.name, &out));
     }
 
     /// The listener filters that the conditions of chains need.
