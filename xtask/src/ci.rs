@@ -29,7 +29,7 @@ struct Run {
 type Step = (&'static str, fn(&mut Run) -> Result<()>);
 
 /// In the order of cost, but tests last: their verdict is what is read first at the end of a log.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("fmt", fmt),
     ("tidy", |_| tidy::run()),
     ("deny", deny),
@@ -37,6 +37,7 @@ const STEPS: [Step; 8] = [
     ("clippy", clippy),
     ("doc", doc),
     ("conformance", conformance),
+    ("envtest", |_| api_server().map(drop)),
     ("tests", tests),
 ];
 
@@ -163,6 +164,13 @@ fn cargo_deny(run: &Run) -> Result<PathBuf> {
 fn says(program: &Path, version: &str) -> bool {
     let output = Command::new(program).arg("--version").output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(version))
+}
+
+/// The API server of the tests, built into the cache when it is not there.
+pub(crate) fn api_server() -> Result<envtest::Assets> {
+    // A lost line of progress is no reason to stop.
+    let mut progress = |line: &str| drop(writeln!(io::stderr(), "{line}"));
+    Ok(envtest::find_or_build(&envtest::Places::from_environment(), &mut progress)?)
 }
 
 /// Upstream's test data, where it stands beside the checkout (or where `$MELTEMI_CONFORMANCE_DATA` says).

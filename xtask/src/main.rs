@@ -1,6 +1,6 @@
 //! xtask - the project's automation: the same commands on every machine.
 //! In: the workspace. Out: a verdict on it, or files and programs made from it.
-//! Here: ci, tidy, map, conformance, bench, simulate, envoy, up.
+//! Here: ci, tidy, map, conformance, bench, simulate, envoy, envtest, up.
 //! Never here: anything the product needs at run time.
 //! Start reading at: ci.rs
 
@@ -77,6 +77,8 @@ enum Task {
         #[arg(long)]
         envoy: Option<std::path::PathBuf>,
     },
+    /// Finds etcd and kube-apiserver for the tests, or builds them into the cache, and prints their paths
+    Envtest,
     /// Builds the programs and starts a mesh on this machine (`istioctl up`)
     #[command(disable_help_flag = true)]
     Up {
@@ -107,6 +109,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bench { rest } => bench::run(&rest),
         Task::Simulate { seeds, seed } => simulate::run(seeds, seed),
         Task::Envoy { envoy } => print_envoy(envoy),
+        Task::Envtest => print_envtest(),
         Task::Up { rest } => up(&rest),
     }
 }
@@ -142,6 +145,12 @@ fn print_envoy(named: Option<std::path::PathBuf>) -> Result<()> {
     // A lost line of progress is no reason to stop.
     let envoy = envoy::find_or_install(&places, &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
     writeln!(io::stdout(), "{}", envoy.path.display())?;
+    Ok(())
+}
+
+fn print_envtest() -> Result<()> {
+    let assets = ci::api_server()?;
+    writeln!(io::stdout(), "{}\n{}", assets.etcd.display(), assets.kube_apiserver.display())?;
     Ok(())
 }
 

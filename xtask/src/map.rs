@@ -22,7 +22,7 @@ pub(crate) const RINGS: [(&str, &[&str]); 8] = [
     ("Ring 3: translation", &["generate", "simulate"]),
     ("Ring 4: edges", &["sources", "controllers", "xds"]),
     ("Ring 5: programs", &["pilot-discovery", "pilot-agent", "istioctl"]),
-    ("Tests", &["testkit", "e2e"]),
+    ("Tests", &["envtest", "testkit", "e2e"]),
     ("Tools", &["xtask", "loadgen"]),
 ];
 

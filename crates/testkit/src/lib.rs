@@ -1,9 +1,10 @@
 //! testkit - what tests of several crates share: fixtures, a scripted proxy, and the simulation of the control plane.
 //! In: YAML, seeds, addresses of servers. Out: Worlds, resources, verdicts.
-//! Here: fixture, check, scripted, eventually, simulation.
+//! Here: fixture, check, scripted, eventually, simulation, api_server.
 //! Never here: anything a program needs; this is a dev-dependency, and never a normal one.
 //! Start reading at: simulation.rs
 
+pub mod api_server;
 pub mod check;
 mod eventually;
 pub mod fixture;

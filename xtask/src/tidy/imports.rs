@@ -90,6 +90,7 @@ const ROOMS: &[Room] = &[
         ],
         &[],
     ),
+    room("envtest", &["envoy"], CORE),
     anything("testkit"),
     anything("e2e"),
     // sees a control plane from outside only
@@ -98,7 +99,7 @@ const ROOMS: &[Room] = &[
 ];
 
 /// Rooms that only tests may enter.
-const TESTS: [&str; 4] = ["testkit", "e2e", "loadgen", "xtask"];
+const TESTS: [&str; 5] = ["envtest", "testkit", "e2e", "loadgen", "xtask"];
 
 /// Dependencies that the matrix does not allow.
 pub(super) fn check(packages: &[Package]) -> Vec<String> {

@@ -1,6 +1,8 @@
 //! Tests of the test kit, and the tests that only it can run.
 
 #[cfg(test)]
+mod api_server;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod simulation;

@@ -1,0 +1,12 @@
+// The store of the tests' API server: etcd, with its command line.
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() {
+	etcdmain.Main(os.Args)
+}

@@ -1,0 +1,183 @@
+//! A real API server on loopback: etcd and kube-apiserver, started as envtest starts them.
+//!
+//! RBAC is on, tokens of service accounts are real. There is no kubelet, scheduler or controller manager: nobody makes
+//! default service accounts or EndpointSlices, and pods stay as they are written.
+
+mod crds;
+mod processes;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use identity::key::{Kind, PrivateKey};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tempfile::TempDir;
+
+use crate::eventually;
+use processes::{Ports, Program};
+
+/// A start on a quiet machine takes 4 s, on a busy one a multiple.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The token of the one user there is at first, a member of `system:masters`.
+const ADMIN: &str = "admin-token";
+
+/// A running API server. Dropped, it is stopped and its data goes.
+#[derive(Debug)]
+pub struct ApiServer {
+    // in this order: the store outlives its client, the data outlives both
+    server: Option<Program>,
+    etcd: Option<Program>,
+    assets: envtest::Assets,
+    ports: Ports,
+    folder: TempDir,
+}
+
+impl ApiServer {
+    /// Starts one, empty but for the CustomResourceDefinitions of every kind the mesh reads.
+    ///
+    /// # Errors
+    /// When the programs are not there (the message says how to get them) or do not become ready; with the end of their
+    /// logs.
+    pub async fn start() -> Result<Self> {
+        let assets = envtest::find(&envtest::Places::from_environment())?;
+        let folder = tempfile::tempdir().context("a folder for the API server")?;
+        let key = PrivateKey::generate(Kind::P256).context("a key for service accounts")?;
+        fs::write(folder.path().join("service-accounts.key"), key.to_pkcs8_pem().as_bytes())?;
+        fs::write(folder.path().join("service-accounts.pub"), key.to_public_pem())?;
+        fs::write(folder.path().join("tokens.csv"), format!("{ADMIN},admin,admin,system:masters\n"))?;
+        let ports = Ports::free()?;
+        let mut new = Self { server: None, etcd: None, assets, ports, folder };
+        new.resume().await?;
+        crds::define(&new.client().await?).await.context("definitions of custom resources")?;
+        Ok(new)
+    }
+
+    /// Starts what does not run, on the same data and the same ports, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn resume(&mut self) -> Result<()> {
+        if self.etcd.is_none() {
+            self.etcd = Some(Program::start(&self.assets.etcd, &self.log("etcd"), &self.etcd_flags())?);
+        }
+        if self.server.is_none() {
+            let flags = self.server_flags();
+            let log = self.log("kube-apiserver");
+            self.server = Some(Program::start(&self.assets.kube_apiserver, &log, &flags)?);
+        }
+        eventually("the API server is ready", PATIENCE, async || {
+            if let Some(why) = self.programs().find_map(Program::ended) {
+                return Some(Err(why));
+            }
+            self.is_ready().await.then_some(Ok(()))
+        })
+        .await
+        .map_err(|late| anyhow!("{late}\n{}", self.programs().map(Program::tail).collect::<String>()))?
+    }
+
+    /// Ends the API server at once, as a crash does; the store runs on. [`ApiServer::resume`] brings it back.
+    pub fn kill(&mut self) {
+        self.server = None;
+    }
+
+    /// A kubeconfig of its administrator, as text.
+    #[must_use]
+    pub fn kubeconfig(&self) -> String {
+        kubeconfig(self.ports.server, &self.folder.path().join("certificates/apiserver.crt"))
+    }
+
+    /// How a client reaches it with the rights of an administrator.
+    ///
+    /// # Errors
+    /// When the server has not made its certificate yet.
+    pub async fn config(&self) -> Result<Config> {
+        let options = KubeConfigOptions::default();
+        Ok(Config::from_custom_kubeconfig(Kubeconfig::from_yaml(&self.kubeconfig())?, &options).await?)
+    }
+
+    /// A client with the rights of an administrator.
+    ///
+    /// # Errors
+    /// See [`ApiServer::config`].
+    pub async fn client(&self) -> Result<Client> {
+        Ok(Client::try_from(self.config().await?)?)
+    }
+
+    async fn is_ready(&self) -> bool {
+        let Ok(client) = self.client().await else { return false };
+        let Ok(request) = http::Request::get("/readyz").body(Vec::new()) else { return false };
+        client.request_text(request).await.is_ok_and(|answer| answer == "ok")
+    }
+
+    fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.etcd.iter().chain(&self.server)
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    fn etcd_flags(&self) -> Vec<String> {
+        let client = format!("http://127.0.0.1:{}", self.ports.etcd);
+        let peer = format!("http://127.0.0.1:{}", self.ports.peer);
+        vec![
+            format!("--data-dir={}", self.folder.path().join("etcd").display()),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            // what a test wrote need not survive the machine
+            "--unsafe-no-fsync".to_owned(),
+            "--log-level=error".to_owned(),
+        ]
+    }
+
+    fn server_flags(&self) -> Vec<String> {
+        let file = |name: &str| self.folder.path().join(name).display().to_string();
+        vec![
+            format!("--etcd-servers=http://127.0.0.1:{}", self.ports.etcd),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", self.ports.server),
+            format!("--cert-dir={}", file("certificates")),
+            // no Endpoints object for the address above
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--allow-privileged".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", file("service-accounts.pub")),
+            format!("--service-account-signing-key-file={}", file("service-accounts.key")),
+            "--api-audiences=https://kubernetes.default.svc,istio-ca".to_owned(),
+            format!("--token-auth-file={}", file("tokens.csv")),
+            "--authorization-mode=RBAC".to_owned(),
+            "--anonymous-auth=false".to_owned(),
+            // those that wait for controllers which do not run here
+            "--disable-admission-plugins=ServiceAccount,PersistentVolumeClaimResize,DefaultStorageClass,\
+             StorageObjectInUseProtection,TaintNodesByCondition,DefaultTolerationSeconds,Priority,RuntimeClass,\
+             DefaultIngressClass,ResourceQuota,LimitRanger"
+                .to_owned(),
+            "--profiling=false".to_owned(),
+        ]
+    }
+}
+
+fn kubeconfig(port: u16, certificate: &Path) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+current-context: envtest
+clusters:
+- {{name: envtest, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority: '{}'}}}}
+users:
+- {{name: admin, user: {{token: {ADMIN}}}}}
+contexts:
+- {{name: envtest, context: {{cluster: envtest, user: admin}}}}
+",
+        certificate.display()
+    )
+}
