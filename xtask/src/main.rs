@@ -1,6 +1,6 @@
 //! xtask - the project's automation: the same commands on every machine.
 //! In: the workspace. Out: a verdict on it, or files and programs made from it.
-//! Here: ci, tidy, map, conformance, bench, simulate, envoy, envtest, up.
+//! Here: ci, tidy, map, conformance, bench, simulate, envoy, envtest, cluster, up.
 //! Never here: anything the product needs at run time.
 //! Start reading at: ci.rs
 
@@ -79,6 +79,13 @@ enum Task {
     },
     /// Finds etcd and kube-apiserver for the tests, or builds them into the cache, and prints their paths
     Envtest,
+    /// Starts or stops a Kubernetes API server on this machine (`--help` after it says more)
+    #[command(disable_help_flag = true)]
+    Cluster {
+        /// Passed on
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Builds the programs and starts a mesh on this machine (`istioctl up`)
     #[command(disable_help_flag = true)]
     Up {
@@ -110,6 +117,7 @@ fn run(task: Task) -> Result<()> {
         Task::Simulate { seeds, seed } => simulate::run(seeds, seed),
         Task::Envoy { envoy } => print_envoy(envoy),
         Task::Envtest => print_envtest(),
+        Task::Cluster { rest } => cluster(&rest),
         Task::Up { rest } => up(&rest),
     }
 }
@@ -124,20 +132,21 @@ fn codegen(check: bool) -> Result<()> {
 
 /// The runner links the whole product, so it is a program of its own.
 fn conformance(rest: &[String]) -> Result<()> {
+    program("conformance", "agent,istioctl", rest)
+}
+
+/// A program of this package that is built only when it is asked for.
+fn program(name: &str, features: &str, rest: &[String]) -> Result<()> {
     let root = workspace::root()?;
     let mut cargo = workspace::cargo(&root);
-    cargo.args([
-        "run",
-        "--quiet",
-        "--package",
-        "xtask",
-        "--features",
-        "agent,istioctl",
-        "--bin",
-        "conformance",
-        "--",
-    ]);
+    cargo.args(["run", "--quiet", "--package", "xtask", "--features", features, "--bin", name, "--"]);
     finish(cargo.args(rest))
+}
+
+/// The tests' API server, which has to be there first.
+fn cluster(rest: &[String]) -> Result<()> {
+    ci::api_server()?;
+    program("cluster", "cluster", rest)
 }
 
 fn print_envoy(named: Option<std::path::PathBuf>) -> Result<()> {

@@ -17,7 +17,7 @@ use kube::{Client, Config};
 use tempfile::TempDir;
 
 use crate::eventually;
-use processes::{Ports, Program};
+use processes::{Group, Ports, Program};
 
 /// A start on a quiet machine takes 4 s, on a busy one a multiple.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,7 +33,32 @@ pub struct ApiServer {
     etcd: Option<Program>,
     assets: envtest::Assets,
     ports: Ports,
-    folder: TempDir,
+    folder: Folder,
+}
+
+/// Where its data, keys and logs are.
+#[derive(Debug)]
+enum Folder {
+    Temporary(TempDir),
+    Kept(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(folder) => folder,
+        }
+    }
+}
+
+/// The processes of a server that was left running.
+#[derive(Debug, Clone, Copy)]
+pub struct Pids {
+    /// Of kube-apiserver, to be stopped first.
+    pub server: u32,
+    /// Of etcd.
+    pub etcd: u32,
 }
 
 impl ApiServer {
@@ -43,8 +68,26 @@ impl ApiServer {
     /// When the programs are not there (the message says how to get them) or do not become ready; with the end of their
     /// logs.
     pub async fn start() -> Result<Self> {
+        Self::begin(Folder::Temporary(tempfile::tempdir().context("a folder for the API server")?)).await
+    }
+
+    /// Like [`ApiServer::start`], with everything in an empty folder that stays.
+    ///
+    /// # Errors
+    /// See [`ApiServer::start`].
+    pub async fn start_in(folder: &Path) -> Result<Self> {
+        Self::begin(Folder::Kept(folder.to_owned())).await
+    }
+
+    /// Leaves it running when this process ends; `None` if it was killed.
+    #[must_use]
+    pub fn leave(self) -> Option<Pids> {
+        let (server, etcd) = (self.server?, self.etcd?);
+        Some(Pids { server: server.leave(), etcd: etcd.leave() })
+    }
+
+    async fn begin(folder: Folder) -> Result<Self> {
         let assets = envtest::find(&envtest::Places::from_environment())?;
-        let folder = tempfile::tempdir().context("a folder for the API server")?;
         let key = PrivateKey::generate(Kind::P256).context("a key for service accounts")?;
         fs::write(folder.path().join("service-accounts.key"), key.to_pkcs8_pem().as_bytes())?;
         fs::write(folder.path().join("service-accounts.pub"), key.to_public_pem())?;
@@ -62,12 +105,12 @@ impl ApiServer {
     /// When it does not become ready.
     pub async fn resume(&mut self) -> Result<()> {
         if self.etcd.is_none() {
-            self.etcd = Some(Program::start(&self.assets.etcd, &self.log("etcd"), &self.etcd_flags())?);
+            let (flags, log) = (self.etcd_flags(), self.log("etcd"));
+            self.etcd = Some(Program::start(&self.assets.etcd, &log, &flags, self.group())?);
         }
         if self.server.is_none() {
-            let flags = self.server_flags();
-            let log = self.log("kube-apiserver");
-            self.server = Some(Program::start(&self.assets.kube_apiserver, &log, &flags)?);
+            let (flags, log) = (self.server_flags(), self.log("kube-apiserver"));
+            self.server = Some(Program::start(&self.assets.kube_apiserver, &log, &flags, self.group())?);
         }
         eventually("the API server is ready", PATIENCE, async || {
             if let Some(why) = self.programs().find_map(Program::ended) {
@@ -115,6 +158,14 @@ impl ApiServer {
 
     fn programs(&self) -> impl Iterator<Item = &Program> {
         self.etcd.iter().chain(&self.server)
+    }
+
+    /// What is interrupted with a test, and what outlives a command.
+    fn group(&self) -> Group {
+        match self.folder {
+            Folder::Temporary(_) => Group::Ours,
+            Folder::Kept(_) => Group::Own,
+        }
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -1,7 +1,9 @@
 //! One program of an API server: started, watched, ended for certain.
 
 use std::fs::{self, File};
+use std::mem::ManuallyDrop;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +32,13 @@ impl Ports {
     }
 }
 
+/// Whether what interrupts this process interrupts the program, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Ours,
+    Own,
+}
+
 /// A running program. Dropped, it is killed and waited for, so that its ports and files are free again.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -39,10 +48,14 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn start(program: &Path, log: &Path, flags: &[String]) -> Result<Self> {
+    pub(super) fn start(program: &Path, log: &Path, flags: &[String], group: Group) -> Result<Self> {
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let out = File::create(log).with_context(|| log.display().to_string())?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        if group == Group::Own {
+            command.process_group(0);
+        }
+        let child = command
             .args(flags)
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
@@ -50,6 +63,13 @@ impl Program {
             .spawn()
             .with_context(|| program.display().to_string())?;
         Ok(Self { name, log: log.to_owned(), child: Mutex::new(child) })
+    }
+
+    /// Its process, which from now on nobody here ends.
+    pub(super) fn leave(self) -> u32 {
+        let program = ManuallyDrop::new(self);
+        let child = program.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.id()
     }
 
     /// Why it no longer runs, if so.
