@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{self, Workspace};
-use crate::{finish, tidy};
+use crate::{finish, progress, tidy};
 
 /// Checks licences, bans and sources. Advisories are not asked for: their database is fetched from a git host, and
 /// a change must not fail because of what was published today.
@@ -168,8 +168,6 @@ fn says(program: &Path, version: &str) -> bool {
 
 /// The API server of the tests, built into the cache when it is not there.
 pub(crate) fn api_server() -> Result<envtest::Assets> {
-    // A lost line of progress is no reason to stop.
-    let mut progress = |line: &str| drop(writeln!(io::stderr(), "{line}"));
     Ok(envtest::find_or_build(&envtest::Places::from_environment(), &mut progress)?)
 }
 

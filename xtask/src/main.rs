@@ -151,10 +151,14 @@ fn cluster(rest: &[String]) -> Result<()> {
 
 fn print_envoy(named: Option<std::path::PathBuf>) -> Result<()> {
     let places = envoy::Places::from_environment(named);
-    // A lost line of progress is no reason to stop.
-    let envoy = envoy::find_or_install(&places, &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+    let envoy = envoy::find_or_install(&places, &mut progress)?;
     writeln!(io::stdout(), "{}", envoy.path.display())?;
     Ok(())
+}
+
+/// Says what takes long. A lost line of it is no reason to stop.
+fn progress(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn print_envtest() -> Result<()> {

@@ -94,7 +94,7 @@ pooled! {
 }
 
 /// A value, shared with everybody who has the same.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(PartialEq, Eq)]
 pub struct Shared<T>(Arc<T>);
 
 impl<T: Pooled> Shared<T> {

@@ -77,7 +77,7 @@ pub fn find_or_install(places: &Places, progress: &mut dyn FnMut(&str)) -> Resul
     }
 }
 
-/// The first file of that name on a search path.
-pub(crate) fn on_path(path: &OsString, name: &str) -> Option<PathBuf> {
+/// The first file of that name on a search path in the form of `$PATH`.
+pub fn on_path(path: &OsString, name: &str) -> Option<PathBuf> {
     env::split_paths(path).map(|folder| folder.join(name)).find(|file: &PathBuf| Path::is_file(file))
 }

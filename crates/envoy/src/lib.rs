@@ -11,7 +11,7 @@ mod version;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use find::{Places, find, find_or_install};
+pub use find::{Places, find, find_or_install, on_path};
 pub use version::version_of;
 
 /// The version whose protobuf descriptors and extension list this product is built for.

@@ -1,6 +1,5 @@
 //! Builds both programs from the module in `module/`, which is written out where it is built.
 
-use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,6 +81,5 @@ fn write(source: &Path) -> io::Result<()> {
 }
 
 fn go(places: &Places) -> Option<PathBuf> {
-    let folders = env::split_paths(&places.path).chain([PathBuf::from(USUAL)]);
-    folders.map(|folder| folder.join("go")).find(|file| file.is_file())
+    envoy::on_path(&places.path, "go").or_else(|| envoy::on_path(&USUAL.into(), "go"))
 }

@@ -65,6 +65,13 @@ fn entries_of<X: Index>(bucket: Option<&Bucket<X>>) -> impl Iterator<Item = &Arc
     bucket.into_iter().flat_map(|b| b.members.iter())
 }
 
+/// Whether a row says that it is in a bucket.
+fn is_in<X: Index>(entry: &Entry<X::Of>, bucket: &X::Bucket) -> bool {
+    let mut inside = false;
+    X::buckets(&entry.key, &entry.row, &mut |name| inside |= name == *bucket);
+    inside
+}
+
 impl<D: Def> Table<D> {
     /// A table without rows or indexes.
     #[must_use]
@@ -112,11 +119,7 @@ impl<D: Def> Table<D> {
             Some((at, _)) => Cell::new(D::ORDER, members(at), hash_of(bucket)),
             None => Cell::new(D::ORDER, WHOLE, 0),
         });
-        let mut inside = false;
-        if let Some(entry) = self.entry(key) {
-            X::buckets(&entry.key, &entry.row, &mut |name| inside |= name == *bucket);
-        }
-        inside
+        self.entry(key).is_some_and(|entry| is_in::<X>(entry, bucket))
     }
 
     /// The members of a bucket with their rows, sorted by key. The reader depends on all of it.
@@ -144,11 +147,7 @@ impl<D: Def> Table<D> {
             kept = buckets.bucket(bucket);
         } else {
             r.note(Cell::new(D::ORDER, WHOLE, 0));
-            scanned.extend(self.sorted().iter().filter(|e| {
-                let mut inside = false;
-                X::buckets(&e.key, &e.row, &mut |b| inside |= b == *bucket);
-                inside
-            }));
+            scanned.extend(self.sorted().iter().filter(|entry| is_in::<X>(entry, bucket)));
         }
         entries_of(kept).chain(scanned)
     }

@@ -56,11 +56,11 @@ fn member(key: &Key, value: &Node, who: &mut (String, String), meta: &mut Meta, 
 }
 
 fn owner(members: &BTreeMap<String, crate::Value>) -> Owner {
-    let member = |key: &str| members.get(key).and_then(crate::Value::as_str).unwrap_or_default().to_owned();
+    let string = |key: &str| members.get(key).and_then(crate::Value::as_str).unwrap_or_default().to_owned();
     Owner {
-        api_version: member("apiVersion"),
-        kind: member("kind"),
-        name: member("name"),
+        api_version: string("apiVersion"),
+        kind: string("kind"),
+        name: string("name"),
         controller: members.get("controller").and_then(crate::Value::as_bool).unwrap_or(false),
     }
 }

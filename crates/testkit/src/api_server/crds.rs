@@ -3,7 +3,9 @@
 
 use anyhow::{Result, anyhow};
 use config::Kind;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionCondition,
+};
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
@@ -23,10 +25,9 @@ pub(super) async fn define(client: &Client) -> Result<()> {
     for kind in kinds() {
         let served = async || {
             let status = all.get(&name(*kind)).await.ok()?.status?;
-            let established =
-                |c: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionCondition| {
-                    c.type_ == "Established" && c.status == "True"
-                };
+            let established = |condition: &CustomResourceDefinitionCondition| {
+                condition.type_ == "Established" && condition.status == "True"
+            };
             status.conditions?.iter().any(established).then_some(())
         };
         eventually(&format!("{} is served", name(*kind)), PATIENCE, served)
