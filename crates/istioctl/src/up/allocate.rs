@@ -5,7 +5,7 @@
 //! moment first.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 
 use super::folder::Service;
 use super::holders;
@@ -21,6 +21,8 @@ pub const METRICS: u16 = 15090;
 const OWN_PORTS: [u16; 4] = [ADMIN, STATUS, HEALTH, METRICS];
 /// The gateway is one of the proxies, apart from the workloads.
 const GATEWAY_INDEX: u16 = 0xFF01;
+/// Nobody's address: who listens there has the network.
+const CLAIM_INDEX: u16 = 0xFF02;
 /// Where the search for any port begins if the kernel names none.
 const ANY_FROM: u16 = 20000;
 /// Ports below need privileges.
@@ -105,25 +107,37 @@ pub struct Allocator {
     given: BTreeSet<SocketAddr>,
     kept: BTreeSet<u16>,
     is_free: fn(SocketAddr) -> bool,
+    /// Keeps others out of the network from its choice on: its first proxy listens only seconds later.
+    _claim: Option<TcpListener>,
 }
 
 impl Allocator {
-    /// Chooses the first local network in which nobody sits.
+    /// Chooses the first local network in which nobody sits, and claims it for as long as this lives.
     ///
     /// # Errors
     /// If a proxy's own ports are held at every loopback address (a wildcard listener).
     pub fn new() -> Result<Self, Taken> {
-        Self::with(holders::is_free)
+        Self::with(holders::is_free, |address| TcpListener::bind(address).map(Some))
     }
 
-    fn with(is_free: fn(SocketAddr) -> bool) -> Result<Self, Taken> {
-        let mut allocator =
-            Self { network: Network(0), next: 1, given: BTreeSet::new(), kept: BTreeSet::new(), is_free };
+    fn with(
+        is_free: fn(SocketAddr) -> bool,
+        claim: fn(SocketAddr) -> std::io::Result<Option<TcpListener>>,
+    ) -> Result<Self, Taken> {
+        let mut allocator = Self {
+            network: Network(0),
+            next: 1,
+            given: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            is_free,
+            _claim: None,
+        };
         for number in 0..31 {
             allocator.network = Network(number);
+            let Ok(claimed) = claim((allocator.network.inbound(CLAIM_INDEX), ADMIN).into()) else { continue };
             let probes = [1, 2, GATEWAY_INDEX].map(|index| allocator.network.inbound(index));
             if probes.iter().all(|address| OWN_PORTS.iter().all(|port| allocator.free(*address, *port))) {
-                return Ok(allocator);
+                return Ok(Self { _claim: claimed, ..allocator });
             }
         }
         allocator.network = Network(0);

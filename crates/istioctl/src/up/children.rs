@@ -79,10 +79,25 @@ impl Starter {
             command.env_remove(name);
         }
         command.envs(&program.env).env(MARK, &self.instance).process_group(0);
-        let child = command.spawn().with_context(|| format!("cannot start {}", program.name))?;
+        let child = spawn(&mut command).with_context(|| format!("cannot start {}", program.name))?;
         let pid = child.id().context("the process ended at once")?;
         let process = Process::of(pid).unwrap_or(Process { pid, start: 0 });
         Ok(Running { name: program.name.clone(), process, log, child })
+    }
+}
+
+/// Spawns, waiting a moment for whoever still writes the file: a build, or a process that is just being started
+/// and has the writer's files until it becomes its program.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    let mut trials = 10;
+    loop {
+        match command.spawn() {
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy && trials > 0 => {
+                trials -= 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
     }
 }
 

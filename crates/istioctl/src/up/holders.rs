@@ -3,13 +3,25 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::time::Duration;
 
 /// Whether nobody listens there now. Binds for a moment, without SO_REUSEPORT, so that an Envoy that would
-/// silently share the port is seen.
+/// silently share the port is seen. Somebody who holds it for less than [`GLIMPSE`] at a time does not count: a
+/// process just started has the sockets of its parent until it becomes its program, those of other trials too.
 #[must_use]
 pub fn is_free(address: SocketAddr) -> bool {
-    TcpListener::bind(address).is_ok()
+    let bind = || TcpListener::bind(address).is_ok();
+    let again = || {
+        std::thread::sleep(GLIMPSE);
+        bind()
+    };
+    bind() || (0..TRIALS).any(|_| again())
 }
+
+/// Pause between two trials of one port.
+const GLIMPSE: Duration = Duration::from_millis(10);
+/// Trials after the first.
+const TRIALS: usize = 5;
 
 /// A port that the kernel says is free on every address.
 #[must_use]

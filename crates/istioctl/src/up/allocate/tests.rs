@@ -15,11 +15,15 @@ fn everything(_: SocketAddr) -> bool {
     true
 }
 
+fn unclaimed(_: SocketAddr) -> std::io::Result<Option<TcpListener>> {
+    Ok(None)
+}
+
 #[test]
 fn every_workload_has_its_own_addresses_and_ports() {
     let services = services();
     let selecting: Vec<&Service> = services.iter().collect();
-    let mut allocator = Allocator::with(everything).unwrap();
+    let mut allocator = Allocator::with(everything, unclaimed).unwrap();
     let one = allocator.workload(&selecting, &BTreeMap::new(), &services).unwrap();
     let two = allocator.workload(&selecting, &BTreeMap::new(), &services).unwrap();
     assert_eq!((one.inbound, one.egress), (Ipv4Addr::new(127, 64, 0, 1), Ipv4Addr::new(127, 65, 0, 1)));
@@ -36,7 +40,7 @@ fn every_workload_has_its_own_addresses_and_ports() {
 fn a_program_that_keeps_the_target_port_moves_the_listener() {
     let services = services();
     let selecting: Vec<&Service> = services.iter().collect();
-    let mut allocator = Allocator::with(everything).unwrap();
+    let mut allocator = Allocator::with(everything, unclaimed).unwrap();
     let place = allocator.workload(&selecting, &BTreeMap::from([(9080, 9080)]), &services).unwrap();
     assert_eq!((place.ports[0].app, place.ports[0].listener), (9080, 18000));
     let place = allocator.workload(&selecting, &BTreeMap::from([(9080, 3000)]), &services).unwrap();
@@ -49,7 +53,16 @@ fn a_network_in_use_is_passed_over() {
         let SocketAddr::V4(address) = address else { return false };
         address.ip().octets()[1] != 64
     }
-    assert_eq!(Allocator::with(second_only).unwrap().network, Network(1));
+    assert_eq!(Allocator::with(second_only, unclaimed).unwrap().network, Network(1));
+}
+
+#[test]
+fn two_meshes_that_start_at_once_get_a_network_each() {
+    let one = Allocator::new().unwrap();
+    let two = Allocator::new().unwrap();
+    assert_ne!(one.network, two.network);
+    let claimed = |mesh: &Allocator| (mesh.network.inbound(super::CLAIM_INDEX), super::ADMIN);
+    assert!(TcpListener::bind(claimed(&one)).is_err() && TcpListener::bind(claimed(&two)).is_err());
 }
 
 #[test]
@@ -88,7 +101,7 @@ fn any_port_is_a_free_one_and_never_zero() {
 fn a_port_that_any_program_keeps_is_no_listeners() {
     let services = services();
     let selecting: Vec<&Service> = services.iter().collect();
-    let mut allocator = Allocator::with(everything).unwrap();
+    let mut allocator = Allocator::with(everything, unclaimed).unwrap();
     allocator.keep([9080]);
     let place = allocator.workload(&selecting, &BTreeMap::new(), &services).unwrap();
     assert_eq!(place.ports[0].listener, 18000, "another workload's program has 9080 on all addresses");
