@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::time::Duration;
 
 /// Whether nobody listens there now. Binds for a moment, without SO_REUSEPORT, so that an Envoy that would
-/// silently share the port is seen. Somebody who holds it for less than [`GLIMPSE`] at a time does not count: a
+/// silently share the port is seen. Somebody who holds it for moments only does not count: a
 /// process just started has the sockets of its parent until it becomes its program, those of other trials too.
 #[must_use]
 pub fn is_free(address: SocketAddr) -> bool {
