@@ -7,16 +7,21 @@ mod tests;
 
 /// Flags that take a value, with their defaults and what they are for (as pilot/cmd/pilot-discovery/app/cmd.go and options.go).
 const VALUES: &[(&str, &str, &str)] = &[
-    ("registries", "Kubernetes", "Without effect yet. Platforms to read services from, comma separated."),
+    (
+        "registries",
+        "Kubernetes",
+        "Platforms to read services from, comma separated. Without Kubernetes among them no API server is asked.",
+    ),
     (
         "clusterRegistriesNamespace",
-        "istio-system",
-        "Without effect yet. Namespace of the Secrets that name remote clusters.",
+        "",
+        "Namespace of the Secrets that name remote clusters; that of the control plane if empty.",
     ),
     (
         "kubeconfig",
         "",
-        "Without effect yet. Kubernetes client configuration to use instead of the pod's own.",
+        "Kubernetes client configuration to use instead of the pod's own. With configDir, which serves without an API \
+         server else, services are read from there as well.",
     ),
     ("meshConfig", "./etc/istio/config/mesh", "File with the mesh configuration; wins over the ConfigMap."),
     (

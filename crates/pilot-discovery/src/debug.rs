@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use process::metrics::{self, Metrics};
 use serde_json::Value;
+use sources::kubernetes::Directory;
 use tokio::sync::watch;
 use xds::server::{Connection, Connections};
 
@@ -46,6 +47,8 @@ pub struct Debug {
     pub ready: Arc<AtomicBool>,
     /// The id of our cluster.
     pub cluster: String,
+    /// The API servers that are read, if any are.
+    pub clusters: Option<Directory>,
     /// `ENABLE_DEBUG_ON_HTTP`.
     pub enabled: bool,
 }
@@ -63,6 +66,7 @@ enum Page {
 /// The pages: name, meaning, whether callers of other namespaces may see it about their own proxies.
 const PAGES: &[(&str, &str, bool)] = &[
     ("adsz", "Connected clients and what they watch; push=true makes them look for changes", false),
+    ("clusterz", "The clusters that are read, and how far", false),
     ("config_dump", "What a proxy was given, in the form of Envoy's own dump; needs proxyID", true),
     ("configz", "Every Istio object that is known, without those of Kubernetes", false),
     ("connections", "Connected clients", false),
@@ -203,6 +207,7 @@ impl Debug {
             "registryz" => Page::Json(world::services(&world())),
             "endpointShardz" => Page::Json(world::endpoints(&world())),
             "configz" => Page::Json(world::objects(&self.objects.list())),
+            "clusterz" => Page::Json(world::clusters(&self.cluster, self.clusters.as_ref())),
             "mesh" => Page::Json(world::mesh(&world())),
             "push_status" => Page::Json(world::sizes(&self.catalog, self.connections.len())),
             "memoz" => Page::Json(world::memos(&self.catalog)),

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use sources::Change;
+use sources::{Change, Edit, What};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -34,6 +34,8 @@ pub struct Counters {
     commit_time: Histogram,
     inbound: Family<[(&'static str, &'static str); 1], Counter>,
     triggers: Family<[(&'static str, &'static str); 1], Counter>,
+    registry_events: Family<[(&'static str, &'static str); 2], Counter>,
+    config_events: Family<[(&'static str, &'static str); 2], Counter>,
 }
 
 impl Counters {
@@ -50,7 +52,7 @@ impl Counters {
             ),
             rejected: metrics.register(
                 "pilot_total_rejected_configs",
-                "Documents refused when files were last read.",
+                "Objects and documents that are refused now.",
                 Gauge::default(),
             ),
             debounce_time: metrics.register(
@@ -73,12 +75,49 @@ impl Counters {
                 "Reasons for pushes, by type.",
                 Family::default(),
             ),
+            registry_events: metrics.register(
+                "pilot_k8s_reg_events",
+                "Objects of Kubernetes that came, changed or went.",
+                Family::default(),
+            ),
+            config_events: metrics.register(
+                "pilot_k8s_cfg_events",
+                "Objects of configuration that came, changed or went.",
+                Family::default(),
+            ),
+        }
+    }
+
+    /// As pilot/pkg/serviceregistry/kube/controller/controller.go and pilot/pkg/config/kube/crdclient: incrementEvent.
+    fn count_event(&self, edit: &Edit) {
+        let event = match edit.what {
+            What::Added => "add",
+            What::Changed => "update",
+            What::Removed => "delete",
+        };
+        let kind = edit.object.kind;
+        let (family, of) = match kind {
+            config::Kind::Service => (&self.registry_events, "Services"),
+            config::Kind::EndpointSlice => (&self.registry_events, "EndpointSlice"),
+            config::Kind::Pod => (&self.registry_events, "Pods"),
+            config::Kind::Node => (&self.registry_events, "Nodes"),
+            _ if kind.is_configuration() => (&self.config_events, kind.name()),
+            _ => return,
+        };
+        family.get_or_create(&[("type", of), ("event", event)]).inc();
+    }
+
+    fn refused(&self, change: &Change) {
+        if let Some(refused) = change.refused {
+            self.rejected.set(i64::try_from(refused).unwrap_or(i64::MAX));
         }
     }
 
     fn count(&self, change: &Change) {
+        self.refused(change);
         let (mut endpoints, mut services, mut configs) = (0, 0, 0);
         for edit in &change.edits {
+            self.count_event(edit);
             match edit.object.kind {
                 config::Kind::EndpointSlice | config::Kind::Endpoints | config::Kind::Pod => endpoints += 1,
                 config::Kind::Service => services += 1,
@@ -97,6 +136,12 @@ impl Counters {
             self.triggers.get_or_create(&[("type", "global")]).inc();
         }
     }
+}
+
+/// Whether a person or their tools did that: what a cluster does with pods all day is not worth a line each.
+fn is_a_persons(edit: &Edit) -> bool {
+    let object = &edit.object;
+    object.kind.is_configuration() || object.kind == config::Kind::Service || object.origin.at.line != 0
 }
 
 /// The owner of the mesh.
@@ -135,11 +180,13 @@ impl Intake {
             self.events.problem(problem);
         }
         for edit in &change.edits {
-            tracing::info!(target: "model", "{} {}", edit.what.word(), edit.object);
-            self.events.edited(edit);
+            if is_a_persons(edit) {
+                tracing::info!(target: "model", "{} {}", edit.what.word(), edit.object);
+                self.events.edited(edit);
+            } else {
+                tracing::debug!(target: "model", "{} {}", edit.what.word(), edit.object);
+            }
         }
-        let errors = change.problems.iter().filter(|p| p.is_error()).count();
-        self.counters.rejected.set(i64::try_from(errors).unwrap_or(i64::MAX));
         self.counters.count(change);
     }
 
@@ -221,8 +268,7 @@ impl Intake {
                 tracing::warn!(target: "model", "{problem}");
             }
         }
-        let errors = change.problems.iter().filter(|p| p.is_error()).count();
-        self.counters.rejected.set(i64::try_from(errors).unwrap_or(i64::MAX));
+        self.counters.refused(change);
         let objects = change.batch.puts.len();
         tracing::info!(target: "model", "{objects} objects in {} files", change.files);
     }

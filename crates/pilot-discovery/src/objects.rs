@@ -23,21 +23,35 @@ enum Kept {
     Identity(Arc<Meta>),
 }
 
-/// All of them.
-#[derive(Debug, Default)]
-pub struct Objects(Mutex<BTreeMap<Id, Kept>>);
+/// Those of our own cluster.
+#[derive(Debug)]
+pub struct Objects {
+    cluster: Arc<str>,
+    kept: Mutex<BTreeMap<Id, Kept>>,
+}
 
 impl Objects {
+    /// None yet, of the cluster with this id.
+    #[must_use]
+    pub fn new(cluster: Arc<str>) -> Self {
+        Self { cluster, kept: Mutex::default() }
+    }
+
     /// Takes note of a batch before it is committed.
     pub fn note(&self, batch: &Batch) {
-        let mut objects = self.0.lock();
-        for (kind, key) in &batch.removes {
+        let mut objects = self.kept.lock();
+        for (kind, key) in batch.removes.iter().filter(|(_, key)| *key.cluster == *self.cluster) {
             objects.remove(&id(*kind, &key.namespace, &key.name));
         }
-        for (_, object) in &batch.puts {
+        for (_, object) in batch.puts.iter().filter(|(cluster, _)| **cluster == *self.cluster) {
             let meta = &object.meta;
             let shown = object.kind().is_istio() || object.kind().is_gateway_api();
-            let kept = if shown { Kept::Whole(object.clone()) } else { Kept::Identity(meta.clone()) };
+            let kept = match shown {
+                true => Kept::Whole(object.clone()),
+                false if meta.origin.at.line != 0 => Kept::Identity(meta.clone()),
+                // an API server's: it stands nowhere
+                false => continue,
+            };
             objects.insert(id(object.kind(), &meta.namespace, &meta.name), kept);
         }
     }
@@ -50,13 +64,13 @@ impl Objects {
             Kept::Whole(object) => Some(object.clone()),
             Kept::Identity(_) => None,
         };
-        self.0.lock().values().filter_map(whole).collect()
+        self.kept.lock().values().filter_map(whole).collect()
     }
 
     /// Who an object is and, of those that are listed, what it says.
     #[must_use]
     pub fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<(Arc<Meta>, Option<Spec>)> {
-        match self.0.lock().get(&id(kind, &namespace.into(), &name.into()))? {
+        match self.kept.lock().get(&id(kind, &namespace.into(), &name.into()))? {
             Kept::Whole(object) => Some((object.meta.clone(), Some(object.spec.clone()))),
             Kept::Identity(meta) => Some((meta.clone(), None)),
         }

@@ -19,6 +19,12 @@ pub struct Options {
     pub mesh_config: Option<PathBuf>,
     /// `--networksConfig`.
     pub networks_config: Option<PathBuf>,
+    /// Whether there is an API server to read: not with a folder of configuration, unless one is named.
+    pub kubernetes: bool,
+    /// `--kubeconfig`; `None` for that of the pod or of the user.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--clusterRegistriesNamespace`, else the control plane's.
+    pub registries_namespace: String,
     /// `--domain`.
     pub domain: String,
     /// `--clusterID`, else `CLUSTER_ID`.
@@ -78,15 +84,21 @@ impl Options {
             Some(fallback) if !args.is_given(name) => Ok(fallback),
             _ => duration(name),
         };
+        let namespace = or(args.value("namespace"), &switches.pod_namespace);
+        let (folder, kubeconfig) = (path("configDir"), path("kubeconfig"));
+        let registries = args.value("registries").split(',').any(|name| name.trim() == "Kubernetes");
         let unless_off = |name: &str| vars.read::<bool>(name).ok().flatten().unwrap_or(true);
         let options = Self {
-            folder: path("configDir"),
+            kubernetes: registries && (folder.is_none() || kubeconfig.is_some()),
+            folder,
+            kubeconfig,
+            registries_namespace: or(args.value("clusterRegistriesNamespace"), &namespace),
             generated: path("generatedConfigDir"),
             mesh_config: path("meshConfig"),
             networks_config: path("networksConfig"),
             domain: args.value("domain").to_owned(),
             cluster: or(args.value("clusterID"), &switches.cluster_id),
-            namespace: or(args.value("namespace"), &switches.pod_namespace),
+            namespace,
             http: args.value("httpAddr").to_owned(),
             monitoring: args.value("monitoringAddr").to_owned(),
             grpc: args.value("grpcAddr").to_owned(),

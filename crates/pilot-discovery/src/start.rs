@@ -14,7 +14,9 @@ use process::metrics::Metrics;
 use process::signals::{Signals, Stop};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use sources::Change;
 use sources::files::{Folder, Root};
+use sources::kubernetes::{self, Directory};
 use sources::mesh_config::MeshConfiguration;
 use sources::watch::Sources;
 use tokio::net::TcpListener;
@@ -40,6 +42,7 @@ mod tests;
 /// The scopes of the log.
 pub const SCOPES: &[Scope] = &[
     Scope { name: "ads", description: "connections and pushes of the discovery service" },
+    Scope { name: "kube", description: "Kubernetes API servers: what is watched and what fails" },
     Scope { name: "model", description: "configuration: what is read and what is refused" },
     Scope { name: "pkica", description: "the certificate authority" },
     Scope { name: "serverca", description: "the certificate service" },
@@ -84,7 +87,11 @@ pub struct Running {
 pub async fn run(options: Options) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let grace = options.shutdown;
-    let running = start(options).await?;
+    // an API server that does not answer is waited for, but not for ever against the wish of who runs this
+    let running = tokio::select! {
+        running = start(options) => running?,
+        _ = signals.next() => return Ok(()),
+    };
     let Stop::Graceful(name) = signals.next().await else { return Ok(()) };
     tracing::info!("{name}: stopping");
     tokio::select! {
@@ -130,13 +137,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     build_info(&metrics);
     let events = Arc::new(Events::default());
 
-    let mut sources = sources_of(&options);
-    let (sources, first) = tokio::task::spawn_blocking(move || {
-        let first = sources.load();
-        (sources, first)
-    })
-    .await?;
-    let first = first?;
+    let Facts { sources, clusters, first, changes, arriving } = facts(&options, &metrics).await?;
     let settings = sources.mesh().settings().clone();
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
     let mesh_places = sources.mesh().places();
@@ -150,7 +151,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let mesh = Mesh::new(settings);
     let served = catalog::Options { virtual_hosts: options.virtual_hosts };
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
-    let objects = Arc::new(Objects::default());
+    let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
     let mut intake =
         Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters);
@@ -168,6 +169,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         metrics,
         ready: ready.clone(),
         cluster: options.cluster.clone(),
+        clusters,
         enabled: options.switches.enable_debug_on_http,
     });
 
@@ -187,7 +189,6 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),
         options.switches.pilot_debounce_max.to_std().unwrap_or(Duration::from_secs(10)),
     );
-    let (changes, arriving) = mpsc::channel(16);
     tokio::spawn(intake.run(arriving, debounce));
     tokio::spawn(sources.run(changes));
     tokio::spawn(authority.clone().keep(Duration::from_secs(60)));
@@ -207,6 +208,40 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tracing::info!("serving {what} on {address}");
     }
     Ok(Running { server, catalog, addresses, stop, tasks, ready })
+}
+
+/// Everything that is read, as it stands at first, and how it changes.
+struct Facts {
+    sources: Sources,
+    clusters: Option<Directory>,
+    first: Change,
+    changes: mpsc::Sender<Change>,
+    arriving: mpsc::Receiver<Change>,
+}
+
+/// Reads everything, and waits until every list of an API server is complete.
+async fn facts(options: &Options, metrics: &Metrics) -> Result<Facts, Failure> {
+    let client = match options.kubernetes {
+        true => Some(kubernetes::connect(options.kubeconfig.as_deref()).await?),
+        false => None,
+    };
+    let mut sources = sources_of(options, client.as_ref()).await;
+    let (changes, mut arriving) = mpsc::channel(16);
+    let clusters = client.map(|client| {
+        let counters = kubernetes::Counters::register(metrics);
+        kubernetes::begin(client, clusters_of(options), counters, changes.clone())
+    });
+    let (sources, first) = tokio::task::spawn_blocking(move || {
+        let first = sources.load();
+        (sources, first)
+    })
+    .await?;
+    let mut first = first?;
+    if clusters.is_some() {
+        tracing::info!(target: "kube", "waiting until everything is read from the API server");
+        first.merge(arriving.recv().await.ok_or("the reader of the API server ended")?);
+    }
+    Ok(Facts { sources, clusters, first, changes, arriving })
 }
 
 impl Listeners {
@@ -238,7 +273,26 @@ fn build_info(metrics: &Metrics) {
     metrics.register("pilot_info", "Constant 1, labelled with the version.", info);
 }
 
-fn sources_of(options: &Options) -> Sources {
+/// What is read of API servers.
+fn clusters_of(options: &Options) -> kubernetes::Options {
+    let switches = &options.switches;
+    kubernetes::Options {
+        cluster: options.cluster.as_str().into(),
+        configures: options.folder.is_none(),
+        revision: switches.revision.clone(),
+        namespace: switches.istio_watch_namespace.clone(),
+        wanted: kubernetes::Wanted {
+            ignored: switches.pilot_ignore_resources.clone(),
+            included: switches.pilot_include_resources.clone(),
+        },
+        registries_namespace: options.registries_namespace.clone(),
+        remote_timeout: switches.pilot_remote_cluster_timeout.to_std().unwrap_or(Duration::from_secs(30)),
+        insecure: switches.pilot_insecure_multicluster_kubeconfig_options.clone(),
+    }
+}
+
+/// What is read of files, and the mesh configuration wherever it stands.
+async fn sources_of(options: &Options, client: Option<&kube::Client>) -> Sources {
     let cluster: Arc<str> = options.cluster.as_str().into();
     let roots = [(&options.folder, false), (&options.generated, true)];
     let roots: Vec<Root> = roots
@@ -254,8 +308,12 @@ fn sources_of(options: &Options) -> Sources {
         ..Settings::default()
     };
     let revision = &options.switches.revision;
-    let mesh =
+    let mut mesh =
         MeshConfiguration::new(base, options.mesh_config.clone(), options.networks_config.clone(), revision);
+    if let Some(client) = client {
+        let names = mesh.config_maps();
+        mesh = mesh.with_maps(kubernetes::follow_maps(client.clone(), &options.namespace, names).await);
+    }
     Sources::new(folder, mesh)
 }
 

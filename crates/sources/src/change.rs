@@ -48,6 +48,8 @@ pub struct Change {
     pub edits: Vec<Edit>,
     /// How many files are read in all.
     pub files: usize,
+    /// How many objects and documents of this source are refused now; `None` if that is as before.
+    pub refused: Option<usize>,
 }
 
 impl Change {
@@ -62,7 +64,8 @@ impl Change {
         merge_batch(&mut self.batch, later.batch);
         self.problems.extend(later.problems);
         self.edits.extend(later.edits);
-        self.files = later.files;
+        self.files = self.files.max(later.files);
+        self.refused = later.refused.or(self.refused);
     }
 }
 

@@ -10,12 +10,13 @@ use config::{Kind, Origin, Problem, Severity};
 use tokio::sync::watch;
 
 use crate::files::Folder;
+use crate::kubernetes::Maps;
 
 #[cfg(test)]
 mod tests;
 
 /// A text that was read, and where.
-type Text = Option<(String, String)>;
+type Text = (String, String);
 
 /// Where mesh configuration comes from, and what it said last.
 #[derive(Debug)]
@@ -26,9 +27,13 @@ pub struct MeshConfiguration {
     networks_file: Option<PathBuf>,
     /// The name of the ConfigMap: `istio`, or `istio-<revision>`.
     config_map: String,
+    /// The name of the ConfigMap that is applied before all else (`SHARED_MESH_CONFIG`); empty for none.
+    shared: String,
+    /// ConfigMaps of the API server, if there is one.
+    maps: Option<watch::Receiver<Maps>>,
     settings: Settings,
     /// The texts that were read last, good or bad.
-    texts: (Text, Text),
+    texts: (Vec<Text>, Vec<Text>),
     /// Where the fields of the last good mesh configuration were written.
     places: watch::Sender<Option<Arc<Origin>>>,
 }
@@ -48,7 +53,28 @@ impl MeshConfiguration {
             revision => format!("istio-{revision}"),
         };
         let places = watch::Sender::new(None);
-        Self { file, networks_file, config_map, settings: base, texts: (None, None), places }
+        let shared = base.switches.shared_mesh_config.clone();
+        let texts = (Vec::new(), Vec::new());
+        Self { file, networks_file, config_map, shared, maps: None, settings: base, texts, places }
+    }
+
+    /// The names of the ConfigMaps that it may stand in.
+    #[must_use]
+    pub fn config_maps(&self) -> Vec<String> {
+        [&self.shared, &self.config_map].into_iter().filter(|name| !name.is_empty()).cloned().collect()
+    }
+
+    /// Reads ConfigMaps of an API server, those named by [`MeshConfiguration::config_maps`]; they go before a folder's.
+    #[must_use]
+    pub fn with_maps(mut self, maps: watch::Receiver<Maps>) -> Self {
+        self.maps = Some(maps);
+        self
+    }
+
+    /// The ConfigMaps of the API server, to wait for changes of them.
+    #[must_use]
+    pub fn maps(&self) -> Option<watch::Receiver<Maps>> {
+        self.maps.clone()
     }
 
     /// The files it looks at.
@@ -72,19 +98,19 @@ impl MeshConfiguration {
     /// Reads again; new settings if they differ, and what is wrong with the texts if those are other ones now.
     pub fn load(&mut self, folder: Option<&Folder>) -> (Option<Settings>, Vec<Problem>) {
         let mut problems = Vec::new();
-        let text = self.text(self.file.as_deref(), "mesh", folder, &mut problems);
-        let networks = self.text(self.networks_file.as_deref(), "meshNetworks", folder, &mut problems);
+        let texts = self.read(self.file.as_deref(), "mesh", folder, &mut problems);
+        let networks = self.read(self.networks_file.as_deref(), "meshNetworks", folder, &mut problems);
         let mut settings = self.settings.clone();
-        if text != self.texts.0 {
-            if let Some(mesh) = read_mesh(text.as_ref(), &mut problems) {
+        if texts != self.texts.0 {
+            if let Some(mesh) = read_mesh(&texts, &mut problems) {
                 settings.mesh = Arc::new(mesh);
-                let places = text.as_ref().and_then(|(file, text)| mesh::mesh_config_places(file, text));
+                let places = texts.last().and_then(|(file, text)| mesh::mesh_config_places(file, text));
                 self.places.send_replace(places.map(Arc::new));
             }
-            self.texts.0 = text;
+            self.texts.0 = texts;
         }
         if networks != self.texts.1 {
-            if let Some(networks) = read_networks(networks.as_ref(), &mut problems) {
+            if let Some(networks) = read_networks(&networks, &mut problems) {
                 settings.networks = Arc::new(networks);
             }
             self.texts.1 = networks;
@@ -96,40 +122,51 @@ impl MeshConfiguration {
         (Some(settings), problems)
     }
 
-    fn text(
+    /// The texts to apply, in this order: that of the shared ConfigMap, then the file or else the own ConfigMap (as
+    /// pilot/pkg/bootstrap/mesh.go: getConfigurationSources).
+    fn read(
         &self,
         file: Option<&Path>,
         key: &str,
         folder: Option<&Folder>,
         problems: &mut Vec<Problem>,
-    ) -> Text {
-        if let Some(path) = file {
-            match std::fs::read_to_string(path) {
-                Ok(text) => return Some((path.display().to_string(), text)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let text = format!("cannot read the mesh configuration: {error}");
-                    problems.push(Problem::new(Severity::Error, &path.display().to_string(), text));
-                }
+    ) -> Vec<Text> {
+        let shared = self.config_map(&self.shared, key, folder);
+        let own = match file.map(|path| (path, std::fs::read_to_string(path))) {
+            Some((path, Ok(text))) => Some((path.display().to_string(), text)),
+            Some((path, Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
+                let text = format!("cannot read the mesh configuration: {error}");
+                problems.push(Problem::new(Severity::Error, &path.display().to_string(), text));
+                self.config_map(&self.config_map, key, folder)
             }
-        }
+            _ => self.config_map(&self.config_map, key, folder),
+        };
+        shared.into_iter().chain(own).collect()
+    }
+
+    fn config_map(&self, name: &str, key: &str, folder: Option<&Folder>) -> Option<Text> {
         let namespace = &self.settings.system_namespace;
-        let object = folder?.get(Kind::ConfigMap, namespace, &self.config_map)?;
-        let map = object.get::<ConfigMap>()?;
-        let text = map.data.get(key)?;
+        let served = self.maps.as_ref().and_then(|maps| maps.borrow().get(name).cloned());
+        let object = match &served {
+            Some(object) => object.as_ref(),
+            None => folder?.get(Kind::ConfigMap, namespace, name)?,
+        };
+        let text = object.get::<ConfigMap>()?.data.get(key)?;
         let source = format!("{} ({}, {key})", object.meta.origin.file, object.meta);
         Some((source, text.clone()))
     }
 }
 
-/// The last good configuration stays if this one is refused.
-fn read_mesh(text: Option<&(String, String)>, problems: &mut Vec<Problem>) -> Option<MeshConfig> {
-    let Some((file, text)) = text else { return Some(mesh::default_mesh_config()) };
-    settle(mesh::apply_mesh_config(&mesh::default_mesh_config(), file, text), problems)
+/// The last good configuration stays if one of the texts is refused.
+fn read_mesh(texts: &[Text], problems: &mut Vec<Problem>) -> Option<MeshConfig> {
+    texts.iter().try_fold(mesh::default_mesh_config(), |under, (file, text)| {
+        settle(mesh::apply_mesh_config(&under, file, text), problems)
+    })
 }
 
-fn read_networks(text: Option<&(String, String)>, problems: &mut Vec<Problem>) -> Option<MeshNetworks> {
-    let Some((file, text)) = text else { return Some(MeshNetworks::default()) };
+/// Networks are not merged: those of the last text count.
+fn read_networks(texts: &[Text], problems: &mut Vec<Problem>) -> Option<MeshNetworks> {
+    let Some((file, text)) = texts.last() else { return Some(MeshNetworks::default()) };
     settle(mesh::parse_mesh_networks(file, text), problems)
 }
 

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::change::Change;
 use crate::files::{Folder, Look, Unreadable};
+use crate::kubernetes::Maps;
 use crate::mesh_config::MeshConfiguration;
 
 #[cfg(test)]
@@ -90,6 +91,9 @@ impl Sources {
         let (settings, problems) = self.mesh.load(self.folder.as_ref());
         change.batch.settings = settings;
         change.problems.extend(problems);
+        if !change.is_empty() {
+            change.refused = Some(change.problems.iter().filter(|problem| problem.is_error()).count());
+        }
         change
     }
 
@@ -126,10 +130,12 @@ impl Sources {
         let watcher = self.watcher(&moved, &places);
         // what moved between the first reading and now was not heard
         let _ = moved.try_send(());
+        let mut maps = self.mesh.maps();
         let mut held = Some(self);
         loop {
             let heard = tokio::select! {
                 heard = timeout(POLL, moves.recv()) => heard.is_ok(),
+                () = changed(&mut maps) => true,
                 () = changes.closed() => break,
             };
             rest(&mut moves).await;
@@ -190,6 +196,17 @@ impl Sources {
             }
         }
         Some(watcher)
+    }
+}
+
+/// Ends when ConfigMaps of the API server are other ones; never without an API server.
+async fn changed(maps: &mut Option<tokio::sync::watch::Receiver<Maps>>) {
+    let ended = match maps {
+        Some(maps) => maps.changed().await.is_err(),
+        None => true,
+    };
+    if ended {
+        std::future::pending::<()>().await;
     }
 }
 

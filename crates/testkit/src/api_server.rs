@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use identity::key::{Kind, PrivateKey};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -127,10 +129,42 @@ impl ApiServer {
         self.server = None;
     }
 
-    /// A kubeconfig of its administrator, as text.
-    #[must_use]
-    pub fn kubeconfig(&self) -> String {
-        kubeconfig(self.ports.server, &self.folder.path().join("certificates/apiserver.crt"))
+    /// Copies what is stored. The API server and the store are stopped for that moment, and resumed.
+    ///
+    /// # Errors
+    /// When it cannot be copied, and as [`ApiServer::resume`].
+    pub async fn back_up(&mut self) -> Result<TempDir> {
+        let backup = tempfile::tempdir().context("a folder for the backup")?;
+        self.stop();
+        copy(&self.folder.path().join("etcd"), backup.path())?;
+        self.resume().await?;
+        Ok(backup)
+    }
+
+    /// Goes back to what was stored when the backup was made, as operators do after an accident.
+    ///
+    /// # Errors
+    /// See [`ApiServer::back_up`].
+    pub async fn restore(&mut self, backup: &TempDir) -> Result<()> {
+        self.stop();
+        let data = self.folder.path().join("etcd");
+        fs::remove_dir_all(&data).context("the data of etcd")?;
+        copy(backup.path(), &data)?;
+        self.resume().await
+    }
+
+    fn stop(&mut self) {
+        self.server = None;
+        self.etcd = None;
+    }
+
+    /// A kubeconfig of its administrator, as text that needs no other file.
+    ///
+    /// # Errors
+    /// When the server has not made its certificate yet.
+    pub fn kubeconfig(&self) -> Result<String> {
+        let certificate = fs::read(self.folder.path().join("certificates/apiserver.crt"))?;
+        Ok(kubeconfig(self.ports.server, &BASE64_STANDARD.encode(certificate)))
     }
 
     /// How a client reaches it with the rights of an administrator.
@@ -139,7 +173,7 @@ impl ApiServer {
     /// When the server has not made its certificate yet.
     pub async fn config(&self) -> Result<Config> {
         let options = KubeConfigOptions::default();
-        Ok(Config::from_custom_kubeconfig(Kubeconfig::from_yaml(&self.kubeconfig())?, &options).await?)
+        Ok(Config::from_custom_kubeconfig(Kubeconfig::from_yaml(&self.kubeconfig()?)?, &options).await?)
     }
 
     /// A client with the rights of an administrator.
@@ -217,18 +251,32 @@ impl ApiServer {
     }
 }
 
-fn kubeconfig(port: u16, certificate: &Path) -> String {
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn kubeconfig(port: u16, certificate: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Config
 current-context: envtest
 clusters:
-- {{name: envtest, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority: '{}'}}}}
+- {{name: envtest, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority-data: {certificate}}}}}
 users:
 - {{name: admin, user: {{token: {ADMIN}}}}}
 contexts:
 - {{name: envtest, context: {{cluster: envtest, user: admin}}}}
-",
-        certificate.display()
+"
     )
 }

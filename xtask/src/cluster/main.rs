@@ -79,7 +79,7 @@ async fn up(folder: &Path) -> Result<()> {
         down(folder).await?;
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let server = ApiServer::start_in(folder).await?;
-        let text = server.kubeconfig();
+        let text = server.kubeconfig()?;
         let pids = server.leave().ok_or_else(|| anyhow!("the API server is gone"))?;
         fs::write(folder.join("pids"), format!("{}\n{}\n", pids.server, pids.etcd))?;
         // last: a folder with it is a whole one

@@ -23,6 +23,20 @@ switches! {
     GRPC_KEEPALIVE_TIMEOUT grpc_keepalive_timeout: Duration = Duration::from_secs(10),
         "How long a ping may stay unanswered.";
 
+    // Kubernetes
+    ISTIO_WATCH_NAMESPACE istio_watch_namespace: String = text(""),
+        "The only namespace of API servers that is read; empty for all.";
+    SHARED_MESH_CONFIG shared_mesh_config: String = text(""),
+        "A ConfigMap whose mesh configuration is applied before all else.";
+    PILOT_IGNORE_RESOURCES pilot_ignore_resources: String = text(""),
+        "Custom resources that are not read, as plural.group or *.suffix, separated by commas.";
+    PILOT_INCLUDE_RESOURCES pilot_include_resources: String = text(""),
+        "Of those not read, custom resources that are read all the same.";
+    PILOT_REMOTE_CLUSTER_TIMEOUT pilot_remote_cluster_timeout: Duration = Duration::from_secs(30),
+        "How long the start waits for another cluster.";
+    PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS pilot_insecure_multicluster_kubeconfig_options: String = text(""),
+        "What kubeconfigs of other clusters may have though it runs or reads something here: exec, tokenFile, clientCertificate, clientKey, certificateAuthority, or the name of an authentication provider.";
+
     // certificate authority
     ROOT_CA_DIR root_ca_dir: String = text("./etc/cacerts"), "The folder of a plugged-in CA.";
     DEFAULT_WORKLOAD_CERT_TTL default_workload_cert_ttl: Duration = Duration::from_secs(24 * 3600),

@@ -6,6 +6,7 @@ use generate::plan::{OutboundOf, ScopeOf};
 use mesh::World;
 use mesh::services::Resolution;
 use serde_json::{Map, Value, json};
+use sources::kubernetes::Directory;
 use tables::Snapshot as _;
 
 use crate::catalog::MeshCatalog;
@@ -131,4 +132,14 @@ pub(super) fn memos(catalog: &MeshCatalog) -> Value {
         .into_iter()
         .map(|of| json!({"kind": of.name, "count": of.count, "bytes": of.bytes, "built": of.built, "hits": of.hits}))
         .collect()
+}
+
+/// The clusters: our own first, which is complete when anybody can ask; as pkg/kube/multicluster/secretcontroller.go:
+/// ListRemoteClusters.
+pub(super) fn clusters(own: &str, others: Option<&Directory>) -> Value {
+    let row =
+        |id: &str, secret: &str, state: &str| json!({"id": id, "secretName": secret, "syncStatus": state});
+    let others = others.map(Directory::others).unwrap_or_default();
+    let others = others.iter().map(|status| row(&status.id, &status.secret, status.state.word()));
+    std::iter::once(row(own, "", "synced")).chain(others).collect()
 }

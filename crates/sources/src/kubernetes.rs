@@ -1,0 +1,25 @@
+//! Kubernetes API servers: every object the mesh reads, watched, and told only when it says something else.
+//!
+//! `clusters` owns everything: an `instance` per cluster, which has a `watch` per kind; `held` is what a watch
+//! remembers, `raw` what it gets. `definitions` says which custom kinds there are, `remote` which other clusters,
+//! `maps` what mesh configuration stands in ConfigMaps.
+
+mod clusters;
+mod connect;
+mod counters;
+mod definitions;
+mod directory;
+mod held;
+mod instance;
+mod maps;
+mod raw;
+mod remote;
+mod watch;
+
+pub use clusters::{Options, begin};
+pub use connect::{Error, connect};
+pub use counters::Counters;
+pub use definitions::Wanted;
+pub use directory::{Directory, State, Status};
+pub use maps::{Maps, follow as follow_maps};
+pub use remote::{LABEL as REMOTE_SECRETS, Unusable};

@@ -1,0 +1,46 @@
+//! How the own cluster is reached: a kubeconfig, or what a pod is given.
+
+use std::path::{Path, PathBuf};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// Why there is no way to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file named by a flag.
+    #[error("--kubeconfig {}: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing was named and nothing is there.
+    #[error(
+        "no Kubernetes API server is known ({0}): name one with --kubeconfig FILE or $KUBECONFIG, run in a pod with a service \
+         account, or serve a folder of YAML with --configDir DIR"
+    )]
+    Nowhere(String),
+    /// No client can be made.
+    #[error("cannot talk to the Kubernetes API server: {0}")]
+    Client(#[source] kube::Error),
+}
+
+/// A client: of the kubeconfig `file` if one is named, else of the pod this runs in, else of `$KUBECONFIG` or
+/// `~/.kube/config` (as pkg/kube/util.go: BuildClientConfig). Nothing is sent yet.
+///
+/// # Errors
+/// What is missing, and what to do.
+pub async fn connect(file: Option<&Path>) -> Result<Client, Error> {
+    let config = match file {
+        Some(path) => {
+            let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|e| wrong(e.to_string()))?;
+            let options = KubeConfigOptions::default();
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|e| wrong(e.to_string()))?
+        }
+        None => Config::infer().await.map_err(|e| Error::Nowhere(e.to_string()))?,
+    };
+    Client::try_from(config).map_err(Error::Client)
+}

@@ -1,0 +1,148 @@
+//! An object as an API server sends it, of whatever kind: decoded once and dropped.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use config::Kind;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ApiResource;
+use kube::core::DynamicResourceScope;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+/// The tree of one object, and the little of its metadata that a watcher needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    /// Name, namespace and resource version.
+    meta: ObjectMeta,
+    /// All of it, without `metadata.managedFields`.
+    tree: Value,
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut tree = Value::deserialize(deserializer)?;
+        let metadata = tree.get_mut("metadata").and_then(Value::as_object_mut);
+        let metadata = metadata.ok_or_else(|| de::Error::custom("an object without metadata"))?;
+        metadata.remove("managedFields");
+        let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+        let meta = ObjectMeta {
+            name: text("name"),
+            namespace: text("namespace"),
+            resource_version: text("resourceVersion"),
+            ..ObjectMeta::default()
+        };
+        Ok(Self { meta, tree })
+    }
+}
+
+impl kube::Resource for Raw {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        (&resource.kind).into()
+    }
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        (&resource.group).into()
+    }
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        (&resource.version).into()
+    }
+    fn api_version(resource: &ApiResource) -> Cow<'_, str> {
+        (&resource.api_version).into()
+    }
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        (&resource.plural).into()
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}
+
+impl Raw {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.meta.name.as_deref().unwrap_or_default()
+    }
+
+    /// Its namespace; empty if it has none.
+    pub(crate) fn namespace(&self) -> &str {
+        self.meta.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The value of a label.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
+        self.tree.get("metadata")?.get("labels")?.get(name)?.as_str()
+    }
+
+    /// Its revision at the API server, as far as that is a number.
+    pub(crate) fn revision(&self) -> u64 {
+        self.meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+    }
+
+    /// The tree, with kind and version, which elements of lists do not have.
+    pub(crate) fn into_tree(mut self, kind: Kind, api_version: &str) -> Value {
+        if let Some(members) = self.tree.as_object_mut() {
+            members.insert("apiVersion".to_owned(), api_version.into());
+            members.insert("kind".to_owned(), kind.name().into());
+        }
+        self.tree
+    }
+
+    /// A hash of what it says, without its version: another version that says the same is no change. Kind and version of
+    /// the schema are left out, which are there or not depending on how it was asked for.
+    pub(crate) fn hash(&self, state: &RandomState) -> u64 {
+        let mut hasher = state.build_hasher();
+        for (key, value) in self.tree.as_object().into_iter().flatten() {
+            match key.as_str() {
+                "apiVersion" | "kind" => {}
+                "metadata" => {
+                    let members = value.as_object().into_iter().flatten();
+                    for (key, value) in members.filter(|(key, _)| *key != "resourceVersion") {
+                        hash_member(key, value, &mut hasher);
+                    }
+                }
+                _ => hash_member(key, value, &mut hasher),
+            }
+        }
+        hasher.finish()
+    }
+}
+
+fn hash_member(key: &str, value: &Value, hasher: &mut impl Hasher) {
+    hasher.write(key.as_bytes());
+    hasher.write_u8(0xff);
+    hash_tree(value, hasher);
+}
+
+/// Each value with a mark of what it is, so that no two trees give the same bytes.
+fn hash_tree(value: &Value, hasher: &mut impl Hasher) {
+    match value {
+        Value::Null => hasher.write_u8(0),
+        Value::Bool(b) => hasher.write(&[1, u8::from(*b)]),
+        Value::Number(number) => {
+            hasher.write_u8(2);
+            hasher.write(number.to_string().as_bytes());
+            hasher.write_u8(0xff);
+        }
+        Value::String(text) => {
+            hasher.write_u8(3);
+            hasher.write(text.as_bytes());
+            hasher.write_u8(0xff);
+        }
+        Value::Array(items) => {
+            hasher.write_u8(4);
+            hasher.write_usize(items.len());
+            items.iter().for_each(|item| hash_tree(item, hasher));
+        }
+        Value::Object(members) => {
+            hasher.write_u8(5);
+            hasher.write_usize(members.len());
+            members.iter().for_each(|(key, value)| hash_member(key, value, hasher));
+        }
+    }
+}

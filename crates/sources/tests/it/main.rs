@@ -1,0 +1,10 @@
+//! Sources against the real thing: an API server with etcd.
+
+#[cfg(test)]
+mod kubernetes;
+#[cfg(test)]
+mod mirror;
+#[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod remote;
