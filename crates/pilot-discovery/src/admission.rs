@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use generate::Proxy;
 use identity::access::proxy_identity;
 use identity::spiffe::Id;
@@ -12,7 +11,7 @@ use process::clock::Clock;
 use tonic::Code;
 use xds::Refusal;
 
-use crate::ca::{Chain, Peer};
+use crate::ca::{Chain, Failure, Peer};
 
 /// Who somebody proved to be; nobody knows of a plaintext caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +50,7 @@ pub enum Sight {
 }
 
 impl Admission {
-    /// With these authenticators. They must answer without waiting.
+    /// With these authenticators.
     #[must_use]
     pub fn new(chain: Arc<Chain>, clock: Arc<dyn Clock>, rules: Rules) -> Self {
         Self { chain, clock, rules }
@@ -61,7 +60,7 @@ impl Admission {
     ///
     /// # Errors
     /// It had to prove who it is and could not.
-    pub fn of_peer(&self, peer: &xds::Peer) -> Result<Verified, Refusal> {
+    pub async fn of_peer(&self, peer: &xds::Peer) -> Result<Verified, Refusal> {
         let required = if peer.tls { self.rules.authenticate } else { self.rules.authenticate_plaintext };
         if !required {
             return Ok(Verified::default());
@@ -74,19 +73,15 @@ impl Admission {
             cluster: header("clusterid"),
             address: peer.address,
         };
-        self.authenticate(&proofs).map_err(|reason| {
-            let text = format!("authentication failure: {reason}");
-            Refusal::new(Code::Unauthenticated, text)
+        self.authenticate(&proofs).await.map_err(|failure| {
+            let text = format!("authentication failure: {failure}");
+            Refusal::new(failure.code(), text)
         })
     }
 
-    fn authenticate(&self, proofs: &Peer) -> Result<Verified, String> {
-        // every authenticator of ours answers at once; one that would wait is taken for one that failed
-        match self.chain.authenticate(proofs, self.clock.now()).now_or_never() {
-            Some(Ok(caller)) => Ok(Verified(caller.identities)),
-            Some(Err(failure)) => Err(failure.to_string()),
-            None => Err("the authenticator did not answer".to_owned()),
-        }
+    async fn authenticate(&self, proofs: &Peer) -> Result<Verified, Failure> {
+        let caller = self.chain.authenticate(proofs, self.clock.now()).await?;
+        Ok(Verified(caller.identities))
     }
 
     /// Whether a caller may be this proxy; as pilot/pkg/xds/auth.go: authorize.
@@ -111,12 +106,12 @@ impl Admission {
     ///
     /// # Errors
     /// Why it is not known.
-    pub fn sight(&self, from: Option<IpAddr>, proofs: &Peer) -> Result<Sight, String> {
+    pub async fn sight(&self, from: Option<IpAddr>, proofs: &Peer) -> Result<Sight, Failure> {
         if from.is_some_and(|ip| ip.to_canonical().is_loopback()) {
             return Ok(Sight::All);
         }
         let namespaces: BTreeSet<String> =
-            self.authenticate(proofs)?.0.iter().map(|id| id.namespace().to_owned()).collect();
+            self.authenticate(proofs).await?.0.iter().map(|id| id.namespace().to_owned()).collect();
         let all = !self.rules.debug_by_namespace
             || namespaces.iter().any(|ns| self.rules.debug_namespaces.contains(ns));
         Ok(if all { Sight::All } else { Sight::Namespaces(namespaces) })

@@ -22,7 +22,7 @@ pub mod serving;
 pub mod state;
 pub mod trust_domain;
 
-pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer};
+pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer, Reason};
 pub use live::{Live, Others};
 pub use service::Service;
 pub use serving::{Connection, Tls};

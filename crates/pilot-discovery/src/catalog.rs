@@ -378,11 +378,12 @@ pub fn type_name(type_url: &TypeUrl) -> Option<TypeName> {
 impl Catalog for MeshCatalog {
     type Client = Arc<Member>;
 
-    fn admit(&self, node: &Node, peer: &Peer) -> Result<Arc<Member>, Refusal> {
-        let verified = self.0.admission.of_peer(peer)?;
+    async fn admit(&self, node: &Node, peer: &Peer) -> Result<Arc<Member>, Refusal> {
+        // first what costs nobody anything
         let proxy = self
             .class_of(node, peer.variant)
             .map_err(|why| Refusal::new(tonic::Code::InvalidArgument, why))?;
+        let verified = self.0.admission.of_peer(peer).await?;
         self.0.admission.check_identity(&verified, &proxy)?;
         let class = self.0.join(proxy);
         Ok(Arc::new(Member {

@@ -145,8 +145,13 @@ async fn show_page(
     };
     let from = from.map(|axum::Extension(ConnectInfo(address))| address);
     let proofs = Peer { address: from, ..Peer::of(&headers, &Extensions::new()) };
-    let sight = match debug.catalog.admission().sight(from.map(|a| a.ip()), &proofs) {
+    let sight = match debug.catalog.admission().sight(from.map(|a| a.ip()), &proofs).await {
         Ok(sight) => sight,
+        Err(why) if why.is_undecided() => {
+            tracing::warn!("debug page {name}: {from:?} could not be authenticated: {why}");
+            return (StatusCode::SERVICE_UNAVAILABLE, "not authenticated yet, try again later\n")
+                .into_response();
+        }
         Err(why) => {
             tracing::warn!("debug page {name}: {from:?} is not authenticated: {why}");
             return (StatusCode::UNAUTHORIZED, "not authenticated\n").into_response();

@@ -14,16 +14,18 @@ use crate::request::{Request, Resources, Variant};
 use crate::type_url::TypeUrl;
 
 /// What serves resources. Implemented by the program, over its generator; called by the server from its async
-/// workers, never while a lock is held. Every method must return without waiting for anything outside the process.
+/// workers, never while a lock is held. Only admission may wait for somebody outside the process.
 pub trait Catalog: Send + Sync + 'static {
     /// What the catalog remembers of an admitted client; cheap to clone.
     type Client: Clone + Send + Sync + 'static;
 
-    /// Decides about a new connection, at its first request. Authentication and authorization happen here.
+    /// Decides about a new connection, at its first request. Authentication and authorization happen here, so others
+    /// may have to be asked. The server bounds how many of these are under way and how long each may take; one that is
+    /// dropped before it is done must leave nothing behind.
     ///
     /// # Errors
     /// A refusal ends the stream with its code and text.
-    fn admit(&self, node: &Node, peer: &Peer) -> Result<Self::Client, Refusal>;
+    fn admit(&self, node: &Node, peer: &Peer) -> impl Future<Output = Result<Self::Client, Refusal>> + Send;
 
     /// A later request carried a node again. Envoy does this only when the node changed at run time.
     fn node_changed(&self, _client: &Self::Client, _node: &Node) {}

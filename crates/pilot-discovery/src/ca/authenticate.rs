@@ -83,9 +83,40 @@ pub struct Caller {
     pub pod: Option<Pod>,
 }
 
+/// Why one authenticator does not know a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The proof is missing, of another kind, or wrong.
+    Unproven(String),
+    /// Whoever could judge the proof did not answer: the same proof may do later.
+    Undecided(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unproven(text) | Self::Undecided(text)) = self;
+        f.write_str(text)
+    }
+}
+
 /// Why a peer is not authenticated: what each authenticator said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Failure(pub Vec<(&'static str, String)>);
+pub struct Failure(pub Vec<(&'static str, Reason)>);
+
+impl Failure {
+    /// Whether the same proofs may do later, because somebody who could judge them did not answer.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.0.iter().any(|(_, reason)| matches!(reason, Reason::Undecided(_)))
+    }
+
+    /// The status a gRPC call with these proofs ends with: upstream says `UNAUTHENTICATED` to all of them, but clients
+    /// that believe that of a good token would look for another one instead of trying again.
+    #[must_use]
+    pub fn code(&self) -> tonic::Code {
+        if self.is_undecided() { tonic::Code::Unavailable } else { tonic::Code::Unauthenticated }
+    }
+}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,8 +135,8 @@ impl fmt::Display for Failure {
 pub trait Authenticator: Send + Sync {
     /// Its name in messages and metrics.
     fn name(&self) -> &'static str;
-    /// Who the peer is, or in words why that cannot be said.
-    fn authenticate<'a>(&'a self, peer: &'a Peer, now: SystemTime) -> BoxFuture<'a, Result<Caller, String>>;
+    /// Who the peer is, or why that cannot be said. Ends in bounded time; may be dropped before.
+    fn authenticate<'a>(&'a self, peer: &'a Peer, now: SystemTime) -> BoxFuture<'a, Result<Caller, Reason>>;
 }
 
 /// Authenticators in order; the first that knows the peer decides.
@@ -131,7 +162,9 @@ impl Chain {
         for authenticator in &self.0 {
             match authenticator.authenticate(peer, now).await {
                 Ok(caller) if !caller.identities.is_empty() => return Ok(caller),
-                Ok(_) => reasons.push((authenticator.name(), "no identity".to_string())),
+                Ok(_) => {
+                    reasons.push((authenticator.name(), Reason::Unproven("no identity".to_string())));
+                }
                 Err(reason) => reasons.push((authenticator.name(), reason)),
             }
         }

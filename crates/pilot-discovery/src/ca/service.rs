@@ -92,7 +92,7 @@ impl Service {
         let caller = self.authenticators.authenticate(peer, now).await.map_err(|failure| {
             self.counters.authentication_failures.inc();
             tracing::warn!(target: SCOPE, client = ?peer.address, "authentication failed: {failure}");
-            Status::unauthenticated(format!("request authenticate failure: {failure}"))
+            Status::new(failure.code(), format!("request authenticate failure: {failure}"))
         })?;
         let claims = claims_of(request.metadata.as_ref());
         let ids = self.names_for(&caller, claims.get(IMPERSONATED).map(String::as_str))?;

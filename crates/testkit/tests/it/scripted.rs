@@ -41,7 +41,7 @@ struct Still {
 impl Catalog for Still {
     type Client = Class;
 
-    fn admit(&self, node: &Node, _peer: &Peer) -> Result<Class, Refusal> {
+    async fn admit(&self, node: &Node, _peer: &Peer) -> Result<Class, Refusal> {
         Proxy::from_node(node).map(Class::new).map_err(|e| Refusal::new(tonic::Code::InvalidArgument, e))
     }
 

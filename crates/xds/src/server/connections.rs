@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use proto::envoy::config::core::v3::Node;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::session::TypeStatus;
 use crate::request::Variant;
@@ -22,6 +22,7 @@ pub struct Connections(Arc<Table>);
 struct Table {
     next: AtomicU64,
     entries: Mutex<BTreeMap<u64, Arc<Entry>>>,
+    closing: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -82,9 +83,16 @@ impl Connections {
         self.each(id, |entry| entry.look_again.notify_one())
     }
 
-    /// Ends all connections, as at a shutdown.
+    /// Ends all connections, for a shutdown: from now on, new ones end as soon as they are there.
     pub fn disconnect_all(&self) {
+        self.0.closing.send_replace(true);
         self.each("", |entry| entry.stop.notify_one());
+    }
+
+    /// Ends when [`Connections::disconnect_all`] was called.
+    pub(crate) async fn closing(&self) {
+        // the sender lives as long as the table
+        let _ = self.0.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
     fn each(&self, id: &str, act: impl Fn(&Entry)) -> usize {
@@ -107,6 +115,10 @@ impl Connections {
         let entry =
             Arc::new(Entry { info, types: Mutex::default(), stop: Notify::new(), look_again: Notify::new() });
         self.0.entries.lock().insert(number, entry.clone());
+        // looked at after it is in the table: whoever closes it meanwhile sees the one or the other
+        if *self.0.closing.borrow() {
+            entry.stop.notify_one();
+        }
         Registration { table: self.clone(), number, entry }
     }
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use process::clock::{Clock, Real};
 use prost::Message;
 use proto::envoy::config::core::v3::ControlPlane;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
 use tonic::Status;
 use tonic::server::NamedService;
@@ -61,6 +61,10 @@ pub struct Options {
     /// New streams per second; more wait up to a second and are then refused (`PILOT_MAX_REQUESTS_PER_SECOND`).
     /// Zero: as many as come.
     pub new_streams_per_second: f64,
+    /// Clients about whom the catalog may be deciding at once; more wait for their turn.
+    pub max_admissions: usize,
+    /// A client about whom nothing was decided by then, the wait for its turn included, is told to try again.
+    pub admission_timeout: Duration,
     /// `ControlPlane.identifier` of every response: who answers, for `istioctl`. Left out if empty.
     pub control_plane: String,
 }
@@ -78,6 +82,8 @@ impl Default for Options {
             max_age: None,
             max_streams: 100_000,
             new_streams_per_second: 0.0,
+            max_admissions: 256,
+            admission_timeout: Duration::from_secs(20),
             control_plane: String::new(),
         }
     }
@@ -88,6 +94,7 @@ pub(crate) struct Shared<C> {
     pub(crate) catalog: Arc<C>,
     pub(crate) options: Options,
     pub(crate) budget: PushBudget,
+    pub(crate) admissions: Semaphore,
     pub(crate) connections: Connections,
     pub(crate) metrics: Metrics,
     pub(crate) control_plane: Bytes,
@@ -152,6 +159,7 @@ impl<C: Catalog> Server<C> {
         Self(Arc::new(Shared {
             catalog,
             budget: PushBudget::new(options.budget_bytes, options.max_pushes),
+            admissions: Semaphore::new(options.max_admissions.clamp(1, Semaphore::MAX_PERMITS)),
             connections: Connections::default(),
             metrics,
             control_plane: ControlPlane { identifier }.encode_to_vec().into(),

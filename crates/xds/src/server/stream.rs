@@ -166,8 +166,7 @@ async fn begin<C: Catalog>(
     shared.metrics.received(received.size);
     let node = received.node.filter(|node| !node.id.is_empty());
     let node = node.ok_or_else(|| Status::invalid_argument("missing node information"))?;
-    let client =
-        shared.catalog.admit(&node, peer).map_err(|refusal| Status::new(refusal.code, refusal.message))?;
+    let Some(client) = admit(shared, &node, peer, out).await? else { return Ok(None) };
     let version = metadata(&node, "ISTIO_VERSION").unwrap_or("unknown").to_owned();
     let now = shared.clock.now();
     let registration = shared.connections.add(node, peer.address, session.variant(), now);
@@ -190,6 +189,29 @@ async fn begin<C: Catalog>(
         newest: 0,
     };
     Ok(Some((stream, received.request)))
+}
+
+/// Lets the catalog decide about a client, which may take others' time; `None` if the client has gone meanwhile.
+async fn admit<C: Catalog>(
+    shared: &Shared<C>,
+    node: &Node,
+    peer: &Peer,
+    out: &mpsc::Sender<Outgoing>,
+) -> Result<Option<C::Client>, Status> {
+    let undecided = || Status::unavailable("the client could not be authenticated in time, try again later");
+    let decided = async {
+        let _place = shared.admissions.acquire().await.map_err(|_| undecided())?;
+        let decided = shared.catalog.admit(node, peer).await;
+        decided.map_err(|refusal| Status::new(refusal.code, refusal.message))
+    };
+    tokio::select! {
+        biased;
+        decided = tokio::time::timeout(shared.options.admission_timeout, decided) => {
+            decided.map_err(|_| undecided())?.map(Some)
+        }
+        () = shared.connections.closing() => Err(Status::unavailable("the server closes the connection")),
+        () = out.closed() => Ok(None),
+    }
 }
 
 /// How a stream ends when reading it failed: proxies go away in many ways, and all of them are normal.

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, ready};
 use identity::Certificate;
 use identity::cert::{Usage, verify};
 
-use super::{Authenticator, Caller, Peer, Source};
+use super::{Authenticator, Caller, Peer, Reason, Source};
 use crate::ca::live::Live;
 
 /// Believes certificates that lead to one of the present roots. As
@@ -52,7 +52,7 @@ impl Authenticator for ClientCertificate {
         "ClientCertAuthenticator"
     }
 
-    fn authenticate<'a>(&'a self, peer: &'a Peer, now: SystemTime) -> BoxFuture<'a, Result<Caller, String>> {
-        Box::pin(ready(self.check(peer, now)))
+    fn authenticate<'a>(&'a self, peer: &'a Peer, now: SystemTime) -> BoxFuture<'a, Result<Caller, Reason>> {
+        Box::pin(ready(self.check(peer, now).map_err(Reason::Unproven)))
     }
 }

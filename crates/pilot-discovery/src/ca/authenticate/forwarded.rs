@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, ready};
 use identity::spiffe::Id;
 use ipnet::IpNet;
 
-use super::{Authenticator, Caller, Peer, Source};
+use super::{Authenticator, Caller, Peer, Reason, Source};
 
 /// Believes the header when it comes from the networks of `TRUSTED_GATEWAY_CIDR`, or from this machine. Only to be put into
 /// a chain when that variable is set. As security/pkg/server/ca/authenticate/xfcc_authenticator.go, but only the last
@@ -80,7 +80,7 @@ impl Authenticator for ForwardedCertificate {
         "XfccAuthenticator"
     }
 
-    fn authenticate<'a>(&'a self, peer: &'a Peer, _: SystemTime) -> BoxFuture<'a, Result<Caller, String>> {
-        Box::pin(ready(self.check(peer)))
+    fn authenticate<'a>(&'a self, peer: &'a Peer, _: SystemTime) -> BoxFuture<'a, Result<Caller, Reason>> {
+        Box::pin(ready(self.check(peer).map_err(Reason::Unproven)))
     }
 }

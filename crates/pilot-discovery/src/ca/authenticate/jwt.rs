@@ -9,7 +9,7 @@ use identity::token::{Error, Issuer, KeyError, KeySet, Verifier, unverified_issu
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-use super::{Authenticator, Caller, Peer, Source};
+use super::{Authenticator, Caller, Peer, Reason, Source};
 use crate::ca::TrustDomain;
 
 /// `JWT_RULE`: the JSON form of `istio.security.v1beta1.JWTRule`, as far as it concerns authentication to the control plane.
@@ -169,7 +169,7 @@ impl Authenticator for JwtAuthenticator {
         self.name
     }
 
-    fn authenticate<'a>(&'a self, peer: &'a Peer, now: SystemTime) -> BoxFuture<'a, Result<Caller, String>> {
-        Box::pin(ready(self.check(peer, now)))
+    fn authenticate<'a>(&'a self, peer: &'a Peer, now: SystemTime) -> BoxFuture<'a, Result<Caller, Reason>> {
+        Box::pin(ready(self.check(peer, now).map_err(Reason::Unproven)))
     }
 }

@@ -1,5 +1,6 @@
 //! The server over real gRPC: loopback, memory, TLS, unix sockets; slow readers; the table and the metrics.
 
+mod admissions;
 mod peers;
 mod pushes;
 mod slow;
@@ -27,6 +28,8 @@ pub(super) struct Fake {
     ticks: watch::Sender<u64>,
     events: Mutex<Vec<String>>,
     peers: Mutex<Vec<Peer>>,
+    /// Admissions under way.
+    deciding: Arc<()>,
 }
 
 impl Fake {
@@ -36,6 +39,7 @@ impl Fake {
             ticks: watch::Sender::new(0),
             events: Mutex::default(),
             peers: Mutex::default(),
+            deciding: Arc::default(),
         })
     }
 
@@ -55,9 +59,11 @@ impl Fake {
 impl Catalog for Fake {
     type Client = Arc<str>;
 
-    fn admit(&self, node: &Node, peer: &Peer) -> Result<Arc<str>, Refusal> {
+    async fn admit(&self, node: &Node, peer: &Peer) -> Result<Arc<str>, Refusal> {
+        let _deciding = self.deciding.clone();
         self.peers.lock().push(peer.clone());
         match node.id.as_str() {
+            "unknowable" => std::future::pending().await,
             "stranger" => Err(Refusal::new(tonic::Code::Unauthenticated, "no credentials")),
             id => Ok(id.into()),
         }
