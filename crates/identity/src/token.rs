@@ -137,18 +137,40 @@ impl Verifier {
 /// The `iss` of a token nobody has verified; only good for choosing who shall verify it.
 #[must_use]
 pub fn unverified_issuer(token: &str) -> Option<String> {
+    unverified_payload(token).ok()?.get("iss")?.as_str().map(str::to_string)
+}
+
+/// The end of a token that nobody here has verified, `None` if it has none; good for forgetting in time what somebody
+/// else said of it.
+pub fn unverified_expiry(token: &str) -> Result<Option<SystemTime>, Error> {
+    time(&unverified_payload(token)?, "exp")
+}
+
+fn unverified_payload(token: &str) -> Result<BTreeMap<String, Value>, Error> {
+    check_size(token)?;
+    jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|e| Error::Malformed(e.to_string()))
+}
+
+fn check_size(token: &str) -> Result<(), Error> {
     if token.len() > LARGEST {
-        return None;
+        return Err(Error::Malformed(format!("{} bytes; at most {LARGEST} are read", token.len())));
     }
-    let payload: BTreeMap<String, Value> = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
-    payload.get("iss")?.as_str().map(str::to_string)
+    Ok(())
+}
+
+/// Namespace and name of the service account that a user name (`system:serviceaccount:<namespace>:<name>`) is of; they
+/// are fit for an identity.
+pub fn service_account(user: &str) -> Result<(String, String), Error> {
+    let bad = || Error::Subject(user.chars().take(300).collect());
+    let rest = user.strip_prefix(ACCOUNT).ok_or_else(bad)?;
+    let (namespace, name) = rest.split_once(':').ok_or_else(bad)?;
+    spiffe::Id::new("trust.domain", namespace, name).map_err(|_| bad())?;
+    Ok((namespace.to_string(), name.to_string()))
 }
 
 /// The payload, once one of the keys has been found to have signed it.
 fn signed_payload(token: &str, keys: &KeySet) -> Result<BTreeMap<String, Value>, Error> {
-    if token.len() > LARGEST {
-        return Err(Error::Malformed(format!("{} bytes; at most {LARGEST} are read", token.len())));
-    }
+    check_size(token)?;
     let header = keys::header(token)?;
     let candidates = keys.candidates(header.key_id.as_deref());
     if candidates.is_empty() {
@@ -194,23 +216,19 @@ fn time(payload: &BTreeMap<String, Value>, claim: &str) -> Result<Option<SystemT
     at.map(Some).ok_or_else(|| Error::Malformed(format!("`{claim}` is not a time")))
 }
 
-/// Namespace and name out of `system:serviceaccount:<namespace>:<name>`, which must be fit for an identity, and must not
-/// contradict the claims Kubernetes adds.
+/// The service account of the subject, which must not contradict the claims Kubernetes adds.
 fn account(payload: &BTreeMap<String, Value>) -> Result<(String, String), Error> {
     let subject = text(payload, "sub");
-    let bad = || Error::Subject(subject.chars().take(300).collect());
-    let rest = subject.strip_prefix(ACCOUNT).ok_or_else(bad)?;
-    let (namespace, name) = rest.split_once(':').ok_or_else(bad)?;
-    spiffe::Id::new("trust.domain", namespace, name).map_err(|_| bad())?;
+    let (namespace, name) = service_account(&subject)?;
     if let Some(kubernetes) = payload.get("kubernetes.io") {
         let says = |pointer: &str| kubernetes.pointer(pointer).and_then(Value::as_str);
         let contradicts = says("/namespace").is_some_and(|n| n != namespace)
             || says("/serviceaccount/name").is_some_and(|n| n != name);
         if contradicts {
-            return Err(bad());
+            return Err(Error::Subject(subject.chars().take(300).collect()));
         }
     }
-    Ok((namespace.to_string(), name.to_string()))
+    Ok((namespace, name))
 }
 
 fn pod(payload: &BTreeMap<String, Value>) -> Option<Pod> {

@@ -40,7 +40,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ),
     ("domain", "cluster.local", "DNS domain of services."),
     ("clusterID", "", "Id of the cluster; from CLUSTER_ID if empty."),
-    ("clusterAliases", "", "Without effect yet. Other ids of clusters, as alias=id, comma separated."),
+    ("clusterAliases", "", "Other ids of clusters, as alias=id, comma separated."),
     ("httpAddr", ":8080", "Address of readiness and debug pages."),
     ("httpsAddr", ":15017", "Without effect yet. Address of webhooks; empty for none."),
     ("grpcAddr", ":15010", "Address of xDS without TLS, host:port or unix:///path; empty for none."),

@@ -1,5 +1,6 @@
 //! What the control plane was told to do: flags and environment, read once.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use config::{Problem, Switches};
 use process::env::{Vars, go_duration};
 
 use crate::args::Args;
+use crate::ca::authenticate::token_review::Rules;
 
 /// Everything a control plane is started with.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Options {
     pub domain: String,
     /// `--clusterID`, else `CLUSTER_ID`.
     pub cluster: String,
+    /// `--clusterAliases`: what else clusters are called.
+    pub cluster_aliases: BTreeMap<String, String>,
     /// `--namespace`, else `POD_NAMESPACE`.
     pub namespace: String,
     /// `--httpAddr`; empty for none.
@@ -98,6 +102,8 @@ impl Options {
             networks_config: path("networksConfig"),
             domain: args.value("domain").to_owned(),
             cluster: or(args.value("clusterID"), &switches.cluster_id),
+            cluster_aliases: Rules::aliases(args.value("clusterAliases"))
+                .map_err(|item| format!("invalid argument {item:?} for --clusterAliases: want alias=id"))?,
             namespace,
             http: args.value("httpAddr").to_owned(),
             monitoring: args.value("monitoringAddr").to_owned(),

@@ -25,7 +25,10 @@ use tokio::task::JoinHandle;
 use xds::server::Server;
 
 use crate::admission::{Admission, Rules};
-use crate::ca::authenticate::{ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule};
+use crate::ca::authenticate::{
+    ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, ReviewCounters,
+    token_review,
+};
 use crate::ca::{self, Authenticator, Ca, Chain, TrustDomain, keys};
 use crate::catalog::{self, MeshCatalog};
 use crate::debug::{self, Debug};
@@ -132,9 +135,7 @@ struct Listeners {
 /// Why it cannot start.
 pub async fn start(options: Options) -> Result<Running, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(Real::new());
-    let metrics = Metrics::new();
-    metrics.register_process();
-    build_info(&metrics);
+    let metrics = new_metrics();
     let events = Arc::new(Events::default());
 
     let Facts { sources, clusters, first, changes, arriving } = facts(&options, &metrics).await?;
@@ -144,7 +145,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
 
     let authority = open_authority(&options, &trust_domain.get(), &clock, &metrics)?;
     let tokens = token_authenticator(&options, &trust_domain)?;
-    let chain = Arc::new(chain_of(&options, &authority, tokens.clone()));
+    let reviewed = reviewed_tokens(&options, clusters.clone(), &trust_domain, &metrics)?;
+    let chain = Arc::new(chain_of(&options, &authority, tokens.clone(), reviewed));
     let admission =
         Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
 
@@ -264,13 +266,17 @@ async fn listen(options: &Options) -> Result<Listeners, process::listen::Error> 
     })
 }
 
-fn build_info(metrics: &Metrics) {
+/// The registry, with what is true of any program of ours.
+fn new_metrics() -> Metrics {
+    let metrics = Metrics::new();
+    metrics.register_process();
     let info = Family::<[(&'static str, &'static str); 2], Gauge>::default();
     info.get_or_create(&[("component", "pilot"), ("tag", VERSION)]).set(1);
     metrics.register("istio_build", "Constant 1, labelled with what is running.", info);
     let info = Family::<[(&'static str, &'static str); 1], Gauge>::default();
     info.get_or_create(&[("version", VERSION)]).set(1);
     metrics.register("pilot_info", "Constant 1, labelled with the version.", info);
+    metrics
 }
 
 /// What is read of API servers.
@@ -351,6 +357,24 @@ fn token_authenticator(
     Ok(Some(Arc::new(JwtAuthenticator::of_rule(&JwtRule::parse(rule)?, trust_domain)?)))
 }
 
+/// Who believes the tokens that the API server believes, if there is one.
+fn reviewed_tokens(
+    options: &Options,
+    clusters: Option<Directory>,
+    trust_domain: &TrustDomain,
+    metrics: &Metrics,
+) -> Result<Option<KubernetesTokens>, Failure> {
+    let Some(clusters) = clusters else { return Ok(None) };
+    let rules = token_review::Rules {
+        own: options.cluster.clone(),
+        aliases: options.cluster_aliases.clone(),
+        audiences: token_review::Rules::audiences(&options.switches.token_audiences),
+    };
+    let counters = ReviewCounters::register(metrics);
+    let new = KubernetesTokens::new(Arc::new(clusters), rules, trust_domain, counters);
+    Ok(Some(new.map_err(|_| "no random numbers for the memory of token reviews")?))
+}
+
 /// Fetches the issuer's keys, as long as the process serves.
 fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: ports::Stop) -> JoinHandle<()> {
     tokio::spawn(async move {
@@ -361,10 +385,17 @@ fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: ports::Stop) -> JoinHandle<
     })
 }
 
-fn chain_of(options: &Options, authority: &Ca, tokens: Option<Arc<JwtAuthenticator>>) -> Chain {
+/// As pilot/pkg/bootstrap/server.go: who is asked first what a caller is worth.
+fn chain_of(
+    options: &Options,
+    authority: &Ca,
+    tokens: Option<Arc<JwtAuthenticator>>,
+    reviewed: Option<KubernetesTokens>,
+) -> Chain {
     let mut chain: Vec<Arc<dyn Authenticator>> =
         vec![Arc::new(ClientCertificate::new(authority.live().clone()))];
     chain.extend(tokens.map(|tokens| tokens as Arc<dyn Authenticator>));
+    chain.extend(reviewed.map(|tokens| Arc::new(tokens) as Arc<dyn Authenticator>));
     let switches = &options.switches;
     if !switches.trusted_gateway_cidr.is_empty() {
         let (forwarded, wrong) = ForwardedCertificate::new(&switches.trusted_gateway_cidr);

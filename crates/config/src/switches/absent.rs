@@ -66,7 +66,7 @@ const NOT_YET_ON: [&str; 57] = [
 ];
 
 /// What takes a value that nothing here uses yet.
-const NOT_YET_SET: [&str; 38] = [
+const NOT_YET_SET: [&str; 37] = [
     "AUDIENCE",
     "BLOCKED_CIDRS_IN_JWKS_URIS",
     "BLOCKED_CIDRS_IN_WASM_FETCH",
@@ -102,7 +102,6 @@ const NOT_YET_SET: [&str; 38] = [
     "PILOT_STATUS_MAX_WORKERS",
     "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD",
     "PLATFORM",
-    "TOKEN_AUDIENCES",
     "TOKEN_ISSUER",
     "VALIDATION_WEBHOOK_CONFIG_NAME",
 ];

@@ -50,6 +50,8 @@ switches! {
     CITADEL_SELF_SIGNED_CA_RSA_KEY_SIZE citadel_self_signed_ca_rsa_key_size: u32 = 2048,
         "Bits of the self-signed root's RSA key.";
     JWT_RULE jwt_rule: String = text(""), "A JWT rule, as JSON, by which callers may prove themselves.";
+    TOKEN_AUDIENCES token_audiences: String = text("istio-ca"),
+        "Tokens of Kubernetes must be for one of these, separated by commas; empty for the API server itself.";
     ISTIO_MULTIROOT_MESH istio_multiroot_mesh: bool = false,
         "Certificates of several roots are taken in mutual TLS of the mesh.";
     COMPLIANCE_POLICY compliance_policy: String = text(""),

@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Error, Issuer, KeyError, KeySet, Verifier, unverified_issuer};
+use super::{Error, Issuer, KeyError, KeySet, LARGEST, Verifier, unverified_expiry, unverified_issuer};
 use crate::key::{Kind, PrivateKey};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -198,7 +198,7 @@ fn a_crit_header_and_oversized_tokens_are_refused() {
     let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","crit":["b64"],"b64":false}"#);
     let refused = verifier().verify(&format!("{header}.{rest}"), &keys, now());
     assert!(matches!(refused, Err(Error::Malformed(_))));
-    let huge = format!("{token}{}", "A".repeat(super::LARGEST));
+    let huge = format!("{token}{}", "A".repeat(LARGEST));
     assert!(matches!(verifier().verify(&huge, &keys, now()), Err(Error::Malformed(_))));
 }
 
@@ -226,4 +226,20 @@ proptest! {
         let _ = unverified_issuer(&text);
         prop_assert!(verifier().verify(&text, &issuer.key_set().unwrap(), now()).is_err());
     }
+}
+
+#[test]
+fn the_end_of_an_unverified_token_is_read_or_nothing_is_said() {
+    let key = PrivateKey::generate(Kind::P256).unwrap();
+    let end = |change: fn(&mut Value)| {
+        let mut claims = claims();
+        change(&mut claims);
+        unverified_expiry(&signed(&key, &claims))
+    };
+    let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    assert_eq!(end(|c| c["exp"] = json!(1_800_000_000u64)), Ok(Some(at)));
+    assert_eq!(end(|c| drop(c.as_object_mut().unwrap().remove("exp"))), Ok(None));
+    assert!(end(|c| c["exp"] = json!("never")).is_err());
+    assert!(unverified_expiry("opaque").is_err());
+    assert!(unverified_expiry(&"x".repeat(LARGEST + 1)).is_err());
 }

@@ -19,10 +19,12 @@ mod forwarded;
 mod jwt;
 #[cfg(test)]
 mod tests;
+pub mod token_review;
 
 pub use client_certificate::ClientCertificate;
 pub use forwarded::ForwardedCertificate;
 pub use jwt::{JwtAuthenticator, JwtRule, KeySource, RuleError};
+pub use token_review::{KubernetesTokens, ReviewCounters, Reviewers};
 
 /// What a peer brings to prove who it is.
 #[derive(Debug, Clone, Default)]

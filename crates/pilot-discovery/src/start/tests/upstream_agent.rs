@@ -12,6 +12,10 @@ use identity::authority::San;
 use identity::csr;
 use identity::key::{Kind as KeyKind, PrivateKey};
 use identity::token::Issuer;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, PostParams};
 use proto::envoy::config::core::v3::Node;
 use proto::google::protobuf::{Struct, Value, value::Kind};
 use proto::istio::v1::auth::IstioCertificateRequest;
@@ -19,6 +23,7 @@ use proto::istio::v1::auth::istio_certificate_service_client::IstioCertificateSe
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use testkit::api_server::ApiServer;
 use tonic::transport::Channel;
 use xds::client::wire::RawResponse;
 use xds::client::{Stream, dial};
@@ -62,29 +67,35 @@ fn node() -> Node {
     }
 }
 
-/// A control plane whose token issuer is a server on loopback.
-async fn control_plane(folder: &Path, issuer: &Issuer) -> Running {
+/// A control plane in a cluster or alone.
+async fn control_plane(folder: &Path, vars: &[(&str, &str)], cluster: Option<&ApiServer>) -> Running {
+    fs::write(folder.join("web.yaml"), WORKLOAD).unwrap();
+    let mut line = format!(
+        "--configDir={} --grpcAddr= --secureGRPCAddr=127.0.0.1:0 --httpAddr= --monitoringAddr=127.0.0.1:0",
+        folder.display()
+    );
+    if let Some(server) = cluster {
+        let kubeconfig = folder.join(".kubeconfig");
+        fs::write(&kubeconfig, server.kubeconfig().unwrap()).unwrap();
+        line += &format!(" --kubeconfig={}", kubeconfig.display());
+    }
+    let args = Args::parse(line.split_whitespace().map(str::to_owned)).unwrap();
+    let own = folder.join(".ca").display().to_string();
+    let vars =
+        vars.iter().copied().chain([("MELTEMI_CA_DIR", own.as_str()), ("POD_NAMESPACE", "istio-system")]);
+    let (options, problems) = Options::read(&args, &Vars::from_iter(vars)).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    start(options).await.unwrap()
+}
+
+/// `JWT_RULE` for an issuer whose keys are to be had of a server on loopback.
+async fn rule_of(issuer: &Issuer) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let keys = format!("http://{}/keys", listener.local_addr().unwrap());
     let jwks = issuer.jwks();
     let router = Router::new().route("/keys", answer(async move || jwks));
     tokio::spawn(axum::serve(listener, router).into_future());
-    let rule = serde_json::json!({ "issuer": issuer.name(), "audiences": ["istio-ca"], "jwksUri": keys });
-    fs::write(folder.join("web.yaml"), WORKLOAD).unwrap();
-    let line = format!(
-        "--configDir={} --grpcAddr= --secureGRPCAddr=127.0.0.1:0 --httpAddr= --monitoringAddr=127.0.0.1:0",
-        folder.display()
-    );
-    let args = Args::parse(line.split_whitespace().map(str::to_owned)).unwrap();
-    let own = folder.join(".ca").display().to_string();
-    let vars = [
-        ("MELTEMI_CA_DIR", own.as_str()),
-        ("JWT_RULE", &rule.to_string()),
-        ("POD_NAMESPACE", "istio-system"),
-    ];
-    let (options, problems) = Options::read(&args, &Vars::from_iter(vars)).unwrap();
-    assert!(problems.is_empty(), "{problems:?}");
-    start(options).await.unwrap()
+    serde_json::json!({ "issuer": issuer.name(), "audiences": ["istio-ca"], "jwksUri": keys }).to_string()
 }
 
 /// A connection that verifies the control plane as agents do that reach it by address (`ISTIOD_SAN`).
@@ -179,16 +190,51 @@ async fn istios_agent_gets_a_certificate_and_its_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let issuer =
         Issuer::new("https://issuer.example", &PrivateKey::generate(KeyKind::P256).unwrap()).unwrap();
-    let running = control_plane(folder.path(), &issuer).await;
+    let running = control_plane(folder.path(), &[("JWT_RULE", &rule_of(&issuer).await)], None).await;
     let channel = connect(folder.path(), &running).await;
     let hour = Duration::from_secs(3600);
     let token = issuer.mint("default", "web", "istio-ca", hour, SystemTime::now()).unwrap();
-    let chain = certificate(&channel, &token).await;
+    served(&channel, &token).await;
+    running.stop(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_the_tokens_of_its_service_accounts_are_good() {
+    let server = ApiServer::start().await.unwrap();
+    let client = server.client().await.unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
+    let web = ServiceAccount {
+        metadata: ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() },
+        ..ServiceAccount::default()
+    };
+    accounts.create(&PostParams::default(), &web).await.unwrap();
+    let token = async |audience: &str| {
+        let spec =
+            TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
+        let asked = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let made = accounts.create_token_request("web", &PostParams::default(), &asked).await.unwrap();
+        made.status.unwrap().token.unwrap()
+    };
+
+    let folder = tempfile::tempdir().unwrap();
+    let running = control_plane(folder.path(), &[], Some(&server)).await;
+    let channel = connect(folder.path(), &running).await;
+    served(&channel, &token("istio-ca").await).await;
+    let elsewhere = token("https://kubernetes.default.svc").await;
+    let mut stream = Stream::new(channel, Variant::Delta, node(), headers(&elsewhere));
+    stream.send(ask(Variant::Delta, &TypeUrl::Cluster, &[], None));
+    let refused = tokio::time::timeout(Duration::from_secs(20), stream.next()).await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{refused}");
+    running.stop(Duration::from_secs(10)).await;
+}
+
+/// What an agent needs: a certificate, and the configuration of its proxy.
+async fn served(channel: &Channel, token: &str) {
+    let chain = certificate(channel, token).await;
     assert_eq!(chain.len(), 2, "leaf and root: agents take fewer for an empty chain");
     let leaf = identity::cert::parse_chain(&chain[0]).unwrap();
     assert_eq!(leaf[0].uris(), ["spiffe://cluster.local/ns/default/sa/web"]);
     for variant in [Variant::Delta, Variant::Sotw] {
-        exchange(channel.clone(), &token, variant).await;
+        exchange(channel.clone(), token, variant).await;
     }
-    running.stop(Duration::from_secs(10)).await;
 }
