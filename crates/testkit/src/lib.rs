@@ -1,6 +1,6 @@
 //! testkit - what tests of several crates share: fixtures, a scripted proxy, and the simulation of the control plane.
 //! In: YAML, seeds, addresses of servers. Out: Worlds, resources, verdicts.
-//! Here: fixture, check, scripted, eventually, simulation, api_server.
+//! Here: fixture, check, scripted, eventually, simulation, api_server, node.
 //! Never here: anything a program needs; this is a dev-dependency, and never a normal one.
 //! Start reading at: simulation.rs
 
@@ -8,6 +8,7 @@ pub mod api_server;
 pub mod check;
 mod eventually;
 pub mod fixture;
+pub mod node;
 pub mod scripted;
 pub mod simulation;
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod api_server;
 #[cfg(test)]
+mod node;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod simulation;
