@@ -29,7 +29,7 @@ struct Run {
 type Step = (&'static str, fn(&mut Run) -> Result<()>);
 
 /// In the order of cost, but tests last: their verdict is what is read first at the end of a log.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("fmt", fmt),
     ("tidy", |_| tidy::run()),
     ("deny", deny),
@@ -38,6 +38,7 @@ const STEPS: [Step; 9] = [
     ("doc", doc),
     ("conformance", conformance),
     ("envtest", |_| api_server().map(drop)),
+    ("pods", pods),
     ("tests", tests),
 ];
 
@@ -169,6 +170,33 @@ fn says(program: &Path, version: &str) -> bool {
 /// The API server of the tests, built into the cache when it is not there.
 pub(crate) fn api_server() -> Result<envtest::Assets> {
     Ok(envtest::find_or_build(&envtest::Places::from_environment(), &mut progress)?)
+}
+
+/// Programs that pods of tests need, and the packages that bring them.
+const POD_PROGRAMS: [(&str, &str); 2] = [("ip", "iproute2"), ("iptables-restore", "iptables")];
+
+/// What pods of tests need of the machine: installed where that is possible.
+fn pods(_: &mut Run) -> Result<()> {
+    let missing = || {
+        let path = env::var_os("PATH").unwrap_or_default();
+        POD_PROGRAMS.into_iter().filter(move |(program, _)| envoy::on_path(&path, program).is_none())
+    };
+    let packages: Vec<&str> = missing().map(|(_, package)| package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        finish(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))
+    };
+    let install = [&["install", "--yes", "--no-install-recommends"], packages.as_slice()].concat();
+    // a list of packages may be missing or old
+    let installed = apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)));
+    if missing().next().is_some() {
+        let why = installed.err().map(|error| format!(": {error:#}")).unwrap_or_default();
+        bail!("tests run pods, for which this machine needs the packages {}{why}", packages.join(" and "));
+    }
+    Ok(())
 }
 
 /// Upstream's test data, where it stands beside the checkout (or where `$MELTEMI_CONFORMANCE_DATA` says).

@@ -4,8 +4,7 @@
 //! Never here: what a single crate can prove by itself.
 //! Start reading at: tests/it/local_mesh.rs
 
-mod http;
 mod programs;
 
-pub use http::{Answer, get};
-pub use programs::{Mesh, programs};
+pub use programs::{Mesh, envoy, programs};
+pub use testkit::{Answer, get};

@@ -40,6 +40,19 @@ pub fn programs() -> &'static Path {
     })
 }
 
+/// The Envoy of this machine, as the programs find it; installed into the cache if there is none.
+///
+/// # Panics
+/// If there is none and it cannot be installed.
+#[must_use]
+#[expect(clippy::panic, reason = "a test without its programs cannot go on")]
+pub fn envoy() -> PathBuf {
+    match envoy::find_or_install(&envoy::Places::from_environment(None), &mut |_| {}) {
+        Ok(envoy) => envoy.path,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// A mesh with its own state directory.
 #[derive(Debug)]
 pub struct Mesh {

@@ -4,10 +4,12 @@
 //! default service accounts or EndpointSlices, and pods stay as they are written.
 
 mod crds;
-mod processes;
+mod ports;
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -19,7 +21,8 @@ use kube::{Client, Config};
 use tempfile::TempDir;
 
 use crate::eventually;
-use processes::{Group, Ports, Program};
+use crate::program::Program;
+use ports::Ports;
 
 /// A start on a quiet machine takes 4 s, on a busy one a multiple.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -107,12 +110,11 @@ impl ApiServer {
     /// When it does not become ready.
     pub async fn resume(&mut self) -> Result<()> {
         if self.etcd.is_none() {
-            let (flags, log) = (self.etcd_flags(), self.log("etcd"));
-            self.etcd = Some(Program::start(&self.assets.etcd, &log, &flags, self.group())?);
+            self.etcd = Some(self.start_program(&self.assets.etcd, "etcd", self.etcd_flags())?);
         }
         if self.server.is_none() {
-            let (flags, log) = (self.server_flags(), self.log("kube-apiserver"));
-            self.server = Some(Program::start(&self.assets.kube_apiserver, &log, &flags, self.group())?);
+            let flags = self.server_flags();
+            self.server = Some(self.start_program(&self.assets.kube_apiserver, "kube-apiserver", flags)?);
         }
         eventually("the API server is ready", PATIENCE, async || {
             if let Some(why) = self.programs().find_map(Program::ended) {
@@ -194,16 +196,13 @@ impl ApiServer {
         self.etcd.iter().chain(&self.server)
     }
 
-    /// What is interrupted with a test, and what outlives a command.
-    fn group(&self) -> Group {
-        match self.folder {
-            Folder::Temporary(_) => Group::Ours,
-            Folder::Kept(_) => Group::Own,
+    fn start_program(&self, program: &Path, name: &str, flags: Vec<String>) -> Result<Program> {
+        let mut command = Command::new(program);
+        if let Folder::Kept(_) = self.folder {
+            // it outlives the command that starts it, also when that is interrupted
+            command.process_group(0);
         }
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.log"))
+        Program::start(command.args(flags), &self.folder.path().join(format!("{name}.log")))
     }
 
     fn etcd_flags(&self) -> Vec<String> {

@@ -2,12 +2,18 @@
 //!
 //! Every namespace gets its `default` service account; Deployments become ReplicaSets and pods; pods are bound to a
 //! node, get an address of it, run, are ready, and go when they are deleted; Services with a selector get EndpointSlices;
-//! what nobody owns any more is removed. Nothing is executed.
+//! what nobody owns any more is removed. Nothing is executed, unless a
+//! test asks for it ([`Nodes::run`], [`RunningPod`]).
 
 mod address;
+mod capture;
+mod echo;
 mod kubelet;
 mod listing;
+mod network;
 mod outcome;
+mod running;
+mod sidecar;
 mod slices;
 mod workloads;
 
@@ -35,7 +41,10 @@ use tokio::task::JoinSet;
 use crate::eventually;
 use kubelet::Kubelet;
 use listing::Listing;
+pub use network::{Network, Sandbox};
 use outcome::Outcome;
+pub use running::RunningPod;
+pub use sidecar::{Credentials, Sidecar};
 
 /// Annotation of pods that a test really runs: they are ready when the test says so, not from the start.
 pub const RUN: &str = "testkit/run";
@@ -176,6 +185,30 @@ impl Nodes {
         eventually(&format!("{count} pods {labels} run in {namespace}"), PATIENCE, look)
             .await
             .map_err(|late| anyhow!(late))
+    }
+
+    /// Really runs a pod beside a sidecar, when the scheduler and the control plane have done their part: the pod has an
+    /// address (of a machine whose pods are in `network`), and its namespace the mesh's root (ConfigMap
+    /// `istio-ca-root-cert`). Then the pod is ready.
+    ///
+    /// # Errors
+    /// When any of it is missing after a minute, or the sidecar does not become ready; with the end of its log.
+    pub async fn run(
+        &self,
+        network: &Network,
+        namespace: &str,
+        name: &str,
+        sidecar: &Sidecar,
+    ) -> Result<RunningPod> {
+        let pods: Api<Pod> = self.api(namespace);
+        let look = async || pods.get(name).await.ok().filter(|pod| kubelet::address(pod).is_some());
+        let pod = eventually(&format!("pod {namespace}/{name} has an address"), PATIENCE, look).await;
+        let pod = pod.map_err(|late| anyhow!(late))?;
+        let credentials = Credentials::of(&self.cluster.client, &pod).await?;
+        let running = RunningPod::with_sidecar(network, &pod, sidecar, &credentials).await?;
+        self.set_ready(namespace, name, true);
+        self.pod_ready(namespace, name).await?;
+        Ok(running)
     }
 
     /// Says whether a pod is ready from now on, instead of what its annotations say. See [`Nodes::settled`].

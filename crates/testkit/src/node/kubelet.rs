@@ -130,7 +130,7 @@ fn node_of(pod: &Pod) -> &str {
 }
 
 /// The address a pod has.
-fn address(pod: &Pod) -> Option<Ipv4Addr> {
+pub(super) fn address(pod: &Pod) -> Option<Ipv4Addr> {
     pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 

@@ -5,6 +5,8 @@ mod api_server;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod pods;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod simulation;

@@ -1,8 +1,11 @@
-//! One HTTP GET, written by hand so that the test does not trust the client it tests.
+//! One HTTP GET, written by hand so that a test does not trust the client it tests.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Error, Read as _, Result, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
+
+/// How long an answer may take.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// Status and body.
 #[derive(Debug, Clone)]
@@ -17,13 +20,20 @@ pub struct Answer {
 ///
 /// # Errors
 /// If nobody answers within ten seconds, or not in HTTP.
-pub fn get(url: &str, headers: &[(&str, &str)]) -> std::io::Result<Answer> {
-    let bad = || std::io::Error::other(format!("no HTTP answer from {url}"));
-    let rest = url.strip_prefix("http://").ok_or_else(bad)?;
-    let (authority, path) = rest.split_once('/').map_or((rest, String::new()), |(a, p)| (a, p.to_owned()));
-    let mut stream = TcpStream::connect(authority)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
+pub fn get(url: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    let rest = url.strip_prefix("http://").ok_or_else(|| Error::other(format!("{url} is no http:// URL")))?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    get_over(TcpStream::connect(authority)?, authority, &format!("/{path}"), headers)
+}
+
+/// The same over a connection that somebody made: the host that is asked for need not be who is at its end.
+///
+/// # Errors
+/// If nobody answers within ten seconds, or not in HTTP.
+pub fn get_over(mut stream: TcpStream, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    let bad = || Error::other(format!("no HTTP answer from http://{host}{path}"));
+    stream.set_read_timeout(Some(WITHIN))?;
+    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
