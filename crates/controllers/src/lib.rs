@@ -1,11 +1,15 @@
 //! controllers - what the control plane writes into clusters, and who of several replicas does it.
 //! In: a cluster client, what is to be written, watches of what stands there. Out: writes, only where something differs.
-//! Here: leader election.
+//! Here: leader election, the CA bundle in every namespace.
 //! Never here: what a mesh means, facts for it (`sources`), anything Envoy reads.
 //! Start reading at: leader.rs
 
+pub mod ca_bundle;
+pub mod cluster_trust_bundle;
 pub mod default_revision;
 pub mod leader;
+mod mirror;
+mod queue;
 
 use tokio::sync::watch;
 
@@ -15,4 +19,11 @@ pub type Stop = watch::Receiver<bool>;
 /// Waits until the process stops.
 async fn stopped(stop: &mut Stop) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits for another value; for ever if there will be none.
+async fn news<T>(value: &mut watch::Receiver<T>) {
+    if value.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

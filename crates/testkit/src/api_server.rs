@@ -245,6 +245,9 @@ impl ApiServer {
              StorageObjectInUseProtection,TaintNodesByCondition,DefaultTolerationSeconds,Priority,RuntimeClass,\
              DefaultIngressClass,ResourceQuota,LimitRanger"
                 .to_owned(),
+            // an API that Istio can use and clusters do not serve by themselves
+            "--feature-gates=ClusterTrustBundle=true".to_owned(),
+            "--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true".to_owned(),
             "--profiling=false".to_owned(),
         ]
     }

@@ -4,13 +4,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::{Method, Request};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, PostParams};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config, Resource};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::api_server::ApiServer;
 use tower::util::MapRequestLayer;
 
@@ -27,6 +30,61 @@ pub(crate) async fn shared() -> Arc<ApiServer> {
     let started = Arc::new(ApiServer::start().await.unwrap());
     *server = Arc::downgrade(&started);
     started
+}
+
+/// The rights of upstream's control plane in the cluster and, about locks, in its namespace
+/// (as manifests/charts/istio-control/istio-discovery/templates: clusterrole.yaml, role.yaml).
+fn rules() -> Value {
+    let rule = |group: &str, resources: &[&str], verbs: &str| {
+        let verbs: Vec<_> = verbs.split(' ').collect();
+        json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+    };
+    let mut attest = rule("certificates.k8s.io", &["signers"], "attest");
+    attest["resourceNames"] = json!(["istio.io/istiod-ca"]);
+    json!([
+        rule(
+            "admissionregistration.k8s.io",
+            &["mutatingwebhookconfigurations"],
+            "get list watch update patch"
+        ),
+        rule("networking.istio.io", &["*"], "get watch list"),
+        rule("security.istio.io", &["*"], "get watch list"),
+        rule("networking.istio.io", &["workloadentries"], "get watch list update patch create delete"),
+        rule(
+            "networking.istio.io",
+            &["workloadentries/status", "serviceentries/status"],
+            "get watch list update patch create delete"
+        ),
+        rule("", &["pods", "nodes", "services", "namespaces", "endpoints"], "get list watch"),
+        rule("", &["nodes"], "patch"),
+        rule("", &["configmaps"], "create get list watch update"),
+        rule("certificates.k8s.io", &["clustertrustbundles"], "update create delete list watch get"),
+        attest,
+        rule("coordination.k8s.io", &["leases"], "get update patch create"),
+    ])
+}
+
+/// How a control plane in a new namespace of this name reaches the cluster, with the rights of upstream's and no more.
+pub(crate) async fn control_plane(server: &ApiServer, namespace: &str) -> Config {
+    let client = server.client().await.unwrap();
+    let named = json!({"metadata": {"name": namespace}});
+    create(&Api::<Namespace>::all(client.clone()), named.clone()).await;
+    let mut role = named;
+    role["rules"] = rules();
+    create(&Api::<ClusterRole>::all(client.clone()), role).await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    create(&accounts, json!({"metadata": {"name": "istiod"}})).await;
+    let binding = json!({
+        "metadata": {"name": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace},
+        "subjects": [{"kind": "ServiceAccount", "name": "istiod", "namespace": namespace}],
+    });
+    create(&Api::<ClusterRoleBinding>::all(client), binding).await;
+    let asked: TokenRequest = object(json!({"metadata": {}, "spec": {"audiences": []}}));
+    let token = accounts.create_token_request("istiod", &PostParams::default(), &asked).await.unwrap();
+    let mut config = server.config().await.unwrap();
+    config.auth_info.token = Some(token.status.unwrap().token.unwrap().into());
+    config
 }
 
 /// What a client wrote: method and path of each request.

@@ -16,7 +16,7 @@ use testkit::eventually;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::cluster::{PATIENCE, counting, create, shared};
+use crate::cluster::{PATIENCE, control_plane, counting, create, shared};
 
 const RECORD: &str = "control-plane.alpha.kubernetes.io/leader";
 
@@ -108,14 +108,15 @@ fn held_by(identity: &str, key: &str, work: Work) -> Value {
 async fn one_replica_leads_and_who_stops_hands_over_at_once() {
     let server = shared().await;
     let client = server.client().await.unwrap();
-    let locks = namespace(&client, "handover").await;
+    let istiod = Client::try_from(control_plane(&server, "handover").await).unwrap();
+    let locks: Api<ConfigMap> = Api::namespaced(client.clone(), "handover");
     let work = Work::NAMESPACES;
     // so long that nothing here can come of a lock that expired
     let patient =
         |identity: &str| Candidate { ttl: Duration::from_secs(24), ..candidate("handover", identity, "") };
-    let first = Replica::start(&client, patient("istiod-a"), work);
+    let first = Replica::start(&istiod, patient("istiod-a"), work);
     first.until(true).await;
-    let second = Replica::start(&client, patient("istiod-b"), work);
+    let second = Replica::start(&istiod, patient("istiod-b"), work);
     let taken = record(&locks, work).await;
     assert_eq!((&taken["holderIdentity"], &taken["holderKey"]), (&json!("istiod-a"), &json!("default")));
     assert_eq!((&taken["leaseDurationSeconds"], &taken["leaderTransitions"]), (&json!(24), &json!(0)));
@@ -233,10 +234,10 @@ async fn a_lock_of_upstream_s_is_respected_ranked_and_kept_as_it_is() {
 async fn leases_are_of_one_revision_or_shared_with_the_holder_s_key() {
     let server = shared().await;
     let client = server.client().await.unwrap();
-    namespace(&client, "leases").await;
+    let istiod = Client::try_from(control_plane(&server, "leases").await).unwrap();
     let leases: Api<Lease> = Api::namespaced(client.clone(), "leases");
-    let one = Replica::start(&client, candidate("leases", "istiod-a", "one"), Work::GATEWAY_STATUS);
-    let two = Replica::start(&client, candidate("leases", "istiod-b", "two"), Work::GATEWAY_STATUS);
+    let one = Replica::start(&istiod, candidate("leases", "istiod-a", "one"), Work::GATEWAY_STATUS);
+    let two = Replica::start(&istiod, candidate("leases", "istiod-b", "two"), Work::GATEWAY_STATUS);
     one.until(true).await;
     two.until(true).await;
     let lease = leases.get("istio-gateway-status-leader-two").await.unwrap();
@@ -245,7 +246,7 @@ async fn leases_are_of_one_revision_or_shared_with_the_holder_s_key() {
     assert_eq!((spec.lease_duration_seconds, spec.lease_transitions), (Some(6), Some(0)));
     assert!(lease.annotations().is_empty(), "no ranks within a revision");
 
-    let shared = Replica::start(&client, candidate("leases", "istiod-a", "one"), Work::STATUS);
+    let shared = Replica::start(&istiod, candidate("leases", "istiod-a", "one"), Work::STATUS);
     shared.until(true).await;
     let lease = leases.get("istio-status-leader").await.unwrap();
     assert_eq!(lease.annotations()["leader.istio.io/holder-key"], "one");

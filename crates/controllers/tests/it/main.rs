@@ -1,7 +1,11 @@
 //! What controllers write into a real API server, when, and when not.
 
 #[cfg(test)]
+mod ca_bundle;
+#[cfg(test)]
 mod cluster;
+#[cfg(test)]
+mod cluster_trust_bundle;
 #[cfg(test)]
 mod default_revision;
 #[cfg(test)]
