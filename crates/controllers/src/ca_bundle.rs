@@ -2,19 +2,10 @@
 
 mod published;
 
-use std::collections::BTreeMap;
-
-use config::labels::any_selector_matches;
-use config::mesh::LabelSelector;
-use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
-use kube::api::Api;
-use kube::core::PartialObjectMeta;
-use kube::runtime::watcher;
 use tokio::sync::watch;
 
-use crate::mirror::{Key, Mirror};
-use crate::news;
+use crate::namespaces::{Namespaces, Scope};
 use crate::queue::{Outcome, Queue};
 use published::{Changed, Published, Write};
 
@@ -29,40 +20,26 @@ pub struct Options {
     pub roots_name: String,
     /// The ConfigMap of revoked certificates: `PILOT_CRL_CONFIGMAP`.
     pub crl_name: String,
-    /// The one namespace to look at, if it is not all: `ISTIO_WATCH_NAMESPACE`.
-    pub only_namespace: Option<String>,
-    /// MeshConfig's `discoverySelectors`; a namespace they do not select is left alone, with what it has.
-    pub selectors: watch::Receiver<Vec<LabelSelector>>,
+    /// Which namespaces get them.
+    pub scope: Scope,
 }
 
 impl Options {
-    /// Upstream's names, in every namespace that `selectors` select.
+    /// Upstream's names.
     #[must_use]
-    pub fn new(selectors: watch::Receiver<Vec<LabelSelector>>) -> Self {
-        Self {
-            roots_name: "istio-ca-root-cert".to_owned(),
-            crl_name: "istio-ca-crl".to_owned(),
-            only_namespace: None,
-            selectors,
-        }
+    pub fn new(scope: Scope) -> Self {
+        Self { roots_name: "istio-ca-root-cert".to_owned(), crl_name: "istio-ca-crl".to_owned(), scope }
     }
 }
 
 /// Writes the bundle into every namespace, whenever something else stands there
 /// (as pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go). Runs under [`crate::leader::Work::NAMESPACES`].
 pub struct CaBundle {
-    selectors: watch::Receiver<Vec<LabelSelector>>,
-    namespaces: Mirror<PartialObjectMeta<Namespace>, Seen>,
+    namespaces: Namespaces,
     roots: Published,
     crl: Option<Published>,
-    queue: Queue<Key>,
-}
-
-/// A namespace, as far as it matters.
-struct Seen {
-    labels: BTreeMap<String, String>,
-    /// Nothing can be made in it any more.
-    ends: bool,
+    /// Names of namespaces.
+    queue: Queue<String>,
 }
 
 impl CaBundle {
@@ -75,20 +52,12 @@ impl CaBundle {
         roots: watch::Receiver<String>,
         crl: Option<watch::Receiver<String>>,
     ) -> Self {
-        let only = match &options.only_namespace {
-            Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
-            None => watcher::Config::default(),
-        };
-        let seen = |namespace: PartialObjectMeta<Namespace>| Seen {
-            labels: namespace.metadata.labels.unwrap_or_default(),
-            ends: namespace.metadata.deletion_timestamp.is_some(),
-        };
-        let place = options.only_namespace.as_deref();
+        let only = options.scope.only.clone();
+        let only = only.as_deref();
         Self {
-            namespaces: Mirror::new("namespaces", Api::all(client.clone()), only, seen),
-            roots: Published::roots(client, place, options.roots_name, roots),
-            crl: crl.map(|crl| Published::crl(client, place, options.crl_name, crl)),
-            selectors: options.selectors,
+            roots: Published::roots(client, only, options.roots_name, roots),
+            crl: crl.map(|crl| Published::crl(client, only, options.crl_name, crl)),
+            namespaces: Namespaces::new(client, options.scope),
             queue: Queue::new("writing the CA bundle into namespace"),
         }
     }
@@ -99,40 +68,33 @@ impl CaBundle {
             let crl_synced = self.crl.as_ref().is_none_or(Published::synced);
             let synced = self.namespaces.synced() && self.roots.synced() && crl_synced;
             tokio::select! {
-                changed = self.namespaces.changed() => changed.into_iter().for_each(|key| self.queue.add(key)),
+                changed = self.namespaces.changed() => self.add(Changed::In(changed)),
                 changed = self.roots.changed() => self.add(changed),
                 changed = changed(&mut self.crl) => self.add(changed),
-                () = news(&mut self.selectors) => self.add(Changed::Everywhere),
-                key = self.queue.next(), if synced => {
-                    let work = write(self.due(&key));
-                    self.queue.work(key, work).await;
+                name = self.queue.next(), if synced => {
+                    let work = write(self.due(&name));
+                    self.queue.work(name, work).await;
                 }
             }
         }
     }
 
-    /// What has to be written into a namespace.
-    fn due(&self, namespace: &Key) -> Vec<Write> {
-        if !self.is_served(namespace) {
-            return Vec::new();
-        }
-        let all = [Some(&self.roots), self.crl.as_ref()];
-        all.into_iter().flatten().filter_map(|published| published.due(&namespace.name)).collect()
-    }
-
     fn add(&mut self, changed: Changed) {
-        match changed {
-            Changed::In(names) => names.iter().for_each(|name| self.queue.add(Key::new("", name))),
-            Changed::Everywhere => self.namespaces.iter().for_each(|(key, _)| self.queue.add(key.clone())),
-        }
+        let names = match changed {
+            Changed::In(names) => names,
+            Changed::Everywhere => self.namespaces.names(),
+        };
+        names.into_iter().for_each(|name| self.queue.add(name));
     }
 
-    /// Whether a namespace gets the bundle.
-    fn is_served(&self, namespace: &Key) -> bool {
-        let Some(seen) = self.namespaces.get(namespace) else { return false };
-        !seen.ends
-            && !IGNORED.contains(&namespace.name.as_str())
-            && any_selector_matches(&self.selectors.borrow(), &seen.labels)
+    /// What has to be written into a namespace.
+    fn due(&self, namespace: &str) -> Vec<Write> {
+        let is_served = !IGNORED.contains(&namespace)
+            && self.namespaces.is_selected(namespace)
+            && !self.namespaces.ends(namespace);
+        let all = [Some(&self.roots), self.crl.as_ref()];
+        let all = all.into_iter().flatten().filter(|_| is_served);
+        all.filter_map(|published| published.due(namespace)).collect()
     }
 }
 

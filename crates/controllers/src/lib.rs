@@ -1,14 +1,16 @@
 //! controllers - what the control plane writes into clusters, and who of several replicas does it.
 //! In: a cluster client, what is to be written, watches of what stands there. Out: writes, only where something differs.
-//! Here: leader election, the CA bundle in every namespace.
+//! Here: leader election, the CA bundle in every namespace, addresses of ServiceEntries.
 //! Never here: what a mesh means, facts for it (`sources`), anything Envoy reads.
 //! Start reading at: leader.rs
 
 pub mod ca_bundle;
 pub mod cluster_trust_bundle;
 pub mod default_revision;
+pub mod ip_allocate;
 pub mod leader;
 mod mirror;
+pub mod namespaces;
 mod queue;
 
 use tokio::sync::watch;

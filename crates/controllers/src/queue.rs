@@ -71,13 +71,15 @@ impl<K: Ord + Clone + Display> Queue<K> {
         }
     }
 
-    /// Does the work of a key, within a time limit, and keeps the key for later if that failed.
-    pub(crate) async fn work(&mut self, key: K, work: impl Future<Output = Outcome>) {
+    /// Does the work of a key, within a time limit, and keeps the key for later if that failed; says whether it succeeded.
+    pub(crate) async fn work(&mut self, key: K, work: impl Future<Output = Outcome>) -> bool {
         let outcome = match timeout(LIMIT, work).await {
             Ok(outcome) => outcome,
             Err(_) => Err(format!("no answer within {LIMIT:?}").into()),
         };
+        let succeeded = outcome.is_ok();
         self.settle(Instant::now(), key, outcome);
+        succeeded
     }
 
     /// A key that may be worked on now, or when to look again.

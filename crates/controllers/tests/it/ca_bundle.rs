@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use config::mesh::LabelSelector;
 use controllers::ca_bundle::{CaBundle, Options};
+use controllers::namespaces::Scope;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, ResourceExt as _};
@@ -51,7 +52,7 @@ async fn every_namespace_has_the_bundle_and_nothing_is_written_twice() {
     let (crl, crl_known) = watch::channel(String::new());
     let (_all, selectors) = watch::channel(Vec::new());
     let start = || {
-        let options = Options::new(selectors.clone());
+        let options = Options::new(Scope::selected(selectors.clone()));
         tokio::spawn(CaBundle::new(&client, options, roots_known.clone(), Some(crl_known.clone())).run())
     };
     let running = start();
@@ -110,7 +111,8 @@ async fn only_selected_namespaces_are_served_and_others_keep_what_they_have() {
     make_namespace(&admin, "select-out", json!({"legacy": "yes"})).await;
     let (roots, roots_known) = watch::channel("one".to_owned());
     let (selectors, selected) = watch::channel(vec![selecting("mesh")]);
-    let options = Options { roots_name: "select-roots".to_owned(), ..Options::new(selected) };
+    let options =
+        Options { roots_name: "select-roots".to_owned(), ..Options::new(Scope::selected(selected)) };
     let running = tokio::spawn(CaBundle::new(&client, options, roots_known, None).run());
     let has = async |namespace: &str, text: &str| {
         until(&admin, namespace, "select-roots", "root-cert.pem", text).await;

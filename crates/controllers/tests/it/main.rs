@@ -9,4 +9,6 @@ mod cluster_trust_bundle;
 #[cfg(test)]
 mod default_revision;
 #[cfg(test)]
+mod ip_allocate;
+#[cfg(test)]
 mod leader;
