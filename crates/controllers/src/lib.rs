@@ -1,6 +1,6 @@
 //! controllers - what the control plane writes into clusters, and who of several replicas does it.
 //! In: a cluster client, what is to be written, watches of what stands there. Out: writes, only where something differs.
-//! Here: leader election, the CA bundle in every namespace, addresses of ServiceEntries.
+//! Here: leader election, the CA bundle in every namespace, addresses of ServiceEntries, taints of nodes.
 //! Never here: what a mesh means, facts for it (`sources`), anything Envoy reads.
 //! Start reading at: leader.rs
 
@@ -12,6 +12,7 @@ pub mod leader;
 mod mirror;
 pub mod namespaces;
 mod queue;
+pub mod untaint;
 
 use tokio::sync::watch;
 

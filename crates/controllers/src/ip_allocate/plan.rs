@@ -37,6 +37,7 @@ impl Addresses {
     pub(super) fn observe(&mut self, key: &Key, entry: Option<&Entry>) -> BTreeSet<Key> {
         if !entry.is_some_and(|entry| entry.wanted) {
             self.pending.remove(key);
+            self.starved.remove(key);
         }
         let before: Vec<IpAddr> = self.claims.of(key).collect();
         let mut others = self.claims.set(key, self.claims_of(key, entry));

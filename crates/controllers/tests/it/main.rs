@@ -12,3 +12,5 @@ mod default_revision;
 mod ip_allocate;
 #[cfg(test)]
 mod leader;
+#[cfg(test)]
+mod untaint;
