@@ -89,6 +89,7 @@ fn start_log(flags: &LogFlags) -> anyhow::Result<()> {
         output_level: flags.output_level.clone(),
         as_json: flags.as_json,
         targets: flags.target.clone(),
+        ..process::log::Options::default()
     };
     process::log::init(&options, &SCOPES)?;
     Ok(())

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod args;
 pub mod ca;
 pub mod catalog;
+pub mod ctrlz;
 pub mod debug;
 pub mod events;
 pub mod fetch;

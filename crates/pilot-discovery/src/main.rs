@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use pilot_discovery::args::Args;
 use pilot_discovery::options::Options;
-use pilot_discovery::{request, start};
+use pilot_discovery::{ctrlz, request, start};
 use process::env::Vars;
 
 #[global_allocator]
@@ -31,7 +31,8 @@ Flags of discovery, of those that do something without Kubernetes:
   --monitoringAddr ADDR    metrics, version, debug pages (default :15014)
   --shutdownDuration TIME  how long connections may last when stopping (default 10s)
   --log_output_level LIST  scope:level,... (default default:info)
-  --log_as_json, --log_target PATH";
+  --log_as_json, --log_target PATH
+  --ctrlz_port PORT        introspection and log levels at run time (default 9876)";
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the commands answer")]
 fn main() -> ExitCode {
@@ -78,8 +79,10 @@ fn discovery(args: &Args) -> Result<(), String> {
         output_level: args.value("log_output_level").to_owned(),
         as_json: args.is_on("log_as_json"),
         targets: vec![args.value("log_target").to_owned()],
+        stack_trace_level: args.value("log_stacktrace_level").to_owned(),
+        callers: args.value("log_caller").to_owned(),
     };
-    process::log::init(&log, start::SCOPES).map_err(|error| error.to_string())?;
+    let levels = process::log::init(&log, start::SCOPES).map_err(|error| error.to_string())?;
     for warning in &args.warnings {
         tracing::warn!("{warning}");
     }
@@ -93,7 +96,10 @@ fn discovery(args: &Args) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let done = runtime.block_on(start::run(options));
+    let done = runtime.block_on(async {
+        ctrlz::start(args.value("ctrlz_address"), args.value("ctrlz_port"), levels).await?;
+        start::run(options).await
+    });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     done.map_err(|error| error.to_string())
 }

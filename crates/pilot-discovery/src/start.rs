@@ -57,12 +57,17 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Why a control plane does not start.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// What was built (as pkg/version: `BuildInfo`).
+pub(crate) fn build() -> serde_json::Value {
+    serde_json::json!({
+        "version": VERSION, "revision": "unknown", "golang_version": "", "status": "Modified", "tag": VERSION,
+    })
+}
+
 /// What `version` answers (as pkg/version).
 #[must_use]
 pub fn version(short: bool, json: bool) -> String {
-    let info = serde_json::json!({
-        "version": VERSION, "revision": "unknown", "golang_version": "", "status": "Modified", "tag": VERSION,
-    });
+    let info = build();
     match (json, short) {
         (true, _) => format!("{:#}", serde_json::json!({ "clientVersion": info })),
         (false, true) => VERSION.to_owned(),

@@ -42,6 +42,10 @@ pub struct Scope {
 pub struct Options {
     /// `--log_output_level`: `scope:level,...`, a bare level meaning `default`; empty for all defaults.
     pub output_level: String,
+    /// `--log_stacktrace_level`: in the same form, from which level on messages come with a stack trace.
+    pub stack_trace_level: String,
+    /// `--log_caller`: scopes, separated by commas, whose messages say where in the source they come from.
+    pub callers: String,
     /// `--log_as_json`.
     pub as_json: bool,
     /// `--log_target`: paths, `stdout`, `stderr`; empty means stdout.
@@ -51,9 +55,14 @@ pub struct Options {
 /// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The level list is wrong.
-    #[error("--log_output_level: {0}")]
-    Level(#[from] LevelError),
+    /// A list of scopes or levels is wrong.
+    #[error("{flag}: {reason}")]
+    Level {
+        /// Which flag's.
+        flag: &'static str,
+        /// What is wrong with it.
+        reason: LevelError,
+    },
     /// A target cannot be written.
     #[error("--log_target: cannot open {path}: {source}")]
     Target {
@@ -67,19 +76,36 @@ pub enum Error {
     Twice,
 }
 
+/// A scope as it is set now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScopeState {
+    /// Its name.
+    pub name: &'static str,
+    /// What is said about it.
+    pub description: &'static str,
+    /// The least level that is logged.
+    pub output: Level,
+    /// The least level that is logged with a stack trace.
+    pub stack_trace: Level,
+    /// Whether messages say where in the source they come from.
+    pub callers: bool,
+}
+
 /// The scopes and their levels, shared with the running logger. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Levels(Arc<RwLock<BTreeMap<&'static str, (Level, &'static str)>>>);
+pub struct Levels(Arc<RwLock<BTreeMap<&'static str, ScopeState>>>);
 
 impl Levels {
     /// The declared scopes, `default` at `info` and `grpc` at `none`, every other at `info`, then changed by `list`.
     pub fn new(scopes: &[Scope], list: &str) -> Result<Self, LevelError> {
-        let mut map = BTreeMap::new();
-        map.insert(DEFAULT, (Level::Info, "Unscoped logging messages."));
-        map.insert(GRPC, (Level::None, "Messages of the gRPC and HTTP libraries."));
-        for scope in scopes {
-            map.insert(scope.name, (Level::Info, scope.description));
-        }
+        let state = |name, output, description| {
+            (name, ScopeState { name, description, output, stack_trace: Level::None, callers: false })
+        };
+        let mut map = BTreeMap::from([
+            state(DEFAULT, Level::Info, "Unscoped logging messages."),
+            state(GRPC, Level::None, "Messages of the gRPC and HTTP libraries."),
+        ]);
+        map.extend(scopes.iter().map(|scope| state(scope.name, Level::Info, scope.description)));
         let levels = Self(Arc::new(RwLock::new(map)));
         levels.apply(list)?;
         Ok(levels)
@@ -88,19 +114,45 @@ impl Levels {
     /// Applies a level list (`ads:debug,default:warn`, `all:info`, `debug`) as a whole, or not at all if a scope or level
     /// in it is unknown. Takes effect on the next message.
     pub fn apply(&self, list: &str) -> Result<(), LevelError> {
-        let wanted = parse_levels(list)?;
+        self.each(&parse_levels(list)?, |state, level| state.output = level)
+    }
+
+    /// As [`Levels::apply`], for the levels from which on messages come with a stack trace.
+    pub fn apply_stack_traces(&self, list: &str) -> Result<(), LevelError> {
+        self.each(&parse_levels(list)?, |state, level| state.stack_trace = level)
+    }
+
+    /// Lets messages of these scopes, separated by commas, say where in the source they come from.
+    pub fn apply_callers(&self, list: &str) -> Result<(), LevelError> {
+        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let wanted: Vec<(String, ())> = names.map(|name| (name.to_owned(), ())).collect();
+        self.each(&wanted, |state, ()| state.callers = true)
+    }
+
+    /// Changes one scope, if there is one of this name. Takes effect on the next message.
+    pub fn change(&self, scope: &str, change: impl FnOnce(&mut ScopeState)) -> bool {
+        let found = self.0.write().get_mut(scope).map(change).is_some();
+        tracing::callsite::rebuild_interest_cache();
+        found
+    }
+
+    /// Changes the scopes of a list, `all` being the floor the others stand on, wherever it is written.
+    fn each<T: Copy>(
+        &self,
+        wanted: &[(String, T)],
+        change: impl Fn(&mut ScopeState, T),
+    ) -> Result<(), LevelError> {
         let mut map = self.0.write();
         if let Some((unknown, _)) = wanted.iter().find(|(s, _)| s != ALL && !map.contains_key(s.as_str())) {
             let known = map.keys().copied().collect::<Vec<_>>().join(", ");
             return Err(LevelError::Scope { name: unknown.clone(), known });
         }
-        // `all` is the floor the named scopes stand on, wherever it is written.
-        for (_, level) in wanted.iter().filter(|(s, _)| s == ALL) {
-            map.values_mut().for_each(|entry| entry.0 = *level);
+        for (_, value) in wanted.iter().filter(|(s, _)| s == ALL) {
+            map.values_mut().for_each(|state| change(state, *value));
         }
-        for (scope, level) in &wanted {
-            if let Some(entry) = map.get_mut(scope.as_str()) {
-                entry.0 = *level;
+        for (scope, value) in wanted {
+            if let Some(state) = map.get_mut(scope.as_str()) {
+                change(state, *value);
             }
         }
         drop(map);
@@ -108,19 +160,20 @@ impl Levels {
         Ok(())
     }
 
-    /// Sets one scope's level; an error if there is no such scope.
-    pub fn set(&self, scope: &str, level: Level) -> Result<(), LevelError> {
-        self.apply(&format!("{scope}:{level}"))
-    }
-
-    /// Every scope: name, level, description.
+    /// Every scope, sorted by name.
     #[must_use]
-    pub fn list(&self) -> Vec<(&'static str, Level, &'static str)> {
-        self.0.read().iter().map(|(name, (level, about))| (*name, *level, *about)).collect()
+    pub fn list(&self) -> Vec<ScopeState> {
+        self.0.read().values().copied().collect()
     }
 
-    /// The scope a tracing target belongs to, and its level.
-    fn scope_of(&self, target: &str) -> (&'static str, Level) {
+    /// The scope of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<ScopeState> {
+        self.0.read().get(name).copied()
+    }
+
+    /// The scope a tracing target belongs to.
+    fn scope_of(&self, target: &str) -> Option<ScopeState> {
         let map = self.0.read();
         let name = if map.contains_key(target) {
             target
@@ -129,11 +182,12 @@ impl Levels {
         } else {
             DEFAULT
         };
-        map.get_key_value(name).map_or((DEFAULT, Level::Info), |(name, (level, _))| (*name, *level))
+        map.get(name).copied()
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.scope_of(metadata.target()).1.lets_through(*metadata.level())
+        let scope = self.scope_of(metadata.target());
+        scope.map_or(Level::Info, |scope| scope.output).lets_through(*metadata.level())
     }
 }
 
@@ -145,7 +199,10 @@ fn is_grpc_library(target: &str) -> bool {
 
 /// Sets up logging for the whole process, once. The returned levels can be changed while running.
 pub fn init(options: &Options, scopes: &[Scope]) -> Result<Levels, Error> {
-    let levels = Levels::new(scopes, &options.output_level)?;
+    let of = |flag| move |reason| Error::Level { flag, reason };
+    let levels = Levels::new(scopes, &options.output_level).map_err(of("--log_output_level"))?;
+    levels.apply_stack_traces(&options.stack_trace_level).map_err(of("--log_stacktrace_level"))?;
+    levels.apply_callers(&options.callers).map_err(of("--log_caller"))?;
     let sinks = open(&options.targets)?;
     let layer = Lines { levels: levels.clone(), as_json: options.as_json, sinks: Mutex::new(sinks) };
     let subscriber = tracing_subscriber::registry().with(layer);
@@ -201,13 +258,13 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.levels.0.read().values().map(|(level, _)| level.filter()).max()
+        self.levels.0.read().values().map(|scope| scope.output.filter()).max()
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let scope = self.levels.scope_of(event.metadata().target()).0;
+        let Some(scope) = self.levels.scope_of(event.metadata().target()) else { return };
         let time = format::timestamp(std::time::SystemTime::now());
-        let line = format::line(&time, scope, event, self.as_json);
+        let line = format::line(&time, &scope, event, self.as_json);
         for sink in self.sinks.lock().iter_mut() {
             // There is nowhere left to tell that a log line could not be written.
             let _ = sink.write(line.as_bytes());

@@ -43,3 +43,26 @@ impl Signals {
         if std::mem::replace(&mut self.seen, true) { Stop::Hard(name) } else { Stop::Graceful(name) }
     }
 }
+
+/// A signal that a process can send itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Raised {
+    /// SIGTERM: stop, as [`Signals`] has it.
+    Terminate,
+    /// SIGUSR1, which means nothing here: it is taken, and nothing happens.
+    User1,
+}
+
+/// Sends this process a signal. One that means nothing does not end it: from the first time on it is taken care of, which
+/// needs a running tokio runtime.
+pub fn raise(raised: Raised) -> io::Result<()> {
+    let which = match raised {
+        Raised::Terminate => nix::sys::signal::SIGTERM,
+        Raised::User1 => {
+            // left to itself, the system ends the process; who listens for it stays installed for good
+            drop(signal(SignalKind::user_defined1())?);
+            nix::sys::signal::SIGUSR1
+        }
+    };
+    nix::sys::signal::kill(nix::unistd::Pid::this(), which).map_err(io::Error::from)
+}

@@ -1,5 +1,6 @@
 //! The form of a log line: tab-separated text, or one JSON object.
 
+use std::backtrace::Backtrace;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 
-use super::DEFAULT;
+use super::{DEFAULT, ScopeState};
 
 /// `2026-11-22T10:11:12.123456Z`, always with six places, as pkg/log/config.go: formatDate.
 pub(super) fn timestamp(now: SystemTime) -> String {
@@ -15,13 +16,25 @@ pub(super) fn timestamp(now: SystemTime) -> String {
     format!("{stamp:.6}")
 }
 
-/// One line with its line break. The text form is `time \t level \t [scope \t] message [\t key=value ...]`; control
-/// characters in it are escaped, so that a message of a peer cannot forge a line.
-pub(super) fn line(time: &str, scope: &str, event: &tracing::Event<'_>, as_json: bool) -> String {
+/// One line with its line break. The text form is `time \t level \t [scope \t] [file:line \t] message [\t key=value ...]`;
+/// control characters in it are escaped, so that a message of a peer cannot forge a line. A stack trace, where the scope
+/// wants one, stands on lines of its own below.
+pub(super) fn line(time: &str, scope: &ScopeState, event: &tracing::Event<'_>, as_json: bool) -> String {
+    let metadata = event.metadata();
     let mut fields = Fields::default();
     event.record(&mut fields);
-    let level = level_name(*event.metadata().level());
-    if as_json { json(time, level, scope, fields) } else { text(time, level, scope, &fields) }
+    fields.caller = metadata.file().zip(metadata.line()).filter(|_| scope.callers).map(caller);
+    if scope.stack_trace.lets_through(*metadata.level()) {
+        fields.stack = Some(Backtrace::force_capture().to_string());
+    }
+    let level = level_name(*metadata.level());
+    if as_json { json(time, level, scope.name, fields) } else { text(time, level, scope.name, &fields) }
+}
+
+/// A place in the source, its path cut to folder and file.
+fn caller((file, line): (&str, u32)) -> String {
+    let start = file.rmatch_indices('/').nth(1).map_or(0, |(slash, _)| slash + 1);
+    format!("{}:{line}", &file[start..])
 }
 
 fn level_name(level: tracing::Level) -> &'static str {
@@ -39,6 +52,10 @@ fn text(time: &str, level: &str, scope: &str, fields: &Fields) -> String {
         line.push_str(scope);
         line.push('\t');
     }
+    if let Some(caller) = &fields.caller {
+        line.push_str(caller);
+        line.push('\t');
+    }
     push_escaped(&mut line, &fields.message);
     for (place, (key, value)) in fields.others.iter().enumerate() {
         let plain = value.as_str().map_or_else(|| value.to_string(), str::to_string);
@@ -48,6 +65,7 @@ fn text(time: &str, level: &str, scope: &str, fields: &Fields) -> String {
         push_escaped(&mut line, &plain);
     }
     line.push('\n');
+    line.push_str(fields.stack.as_deref().unwrap_or_default());
     line
 }
 
@@ -68,9 +86,14 @@ fn json(time: &str, level: &str, scope: &str, fields: Fields) -> String {
     if scope != DEFAULT {
         object.insert("scope".into(), scope.into());
     }
+    let caller = fields.caller.map(|caller| ("caller".to_owned(), caller.into()));
+    object.extend(caller);
     object.insert("msg".into(), fields.message.into());
     for (key, value) in fields.others {
         object.entry(key).or_insert(value);
+    }
+    if let Some(stack) = fields.stack {
+        object.insert("stack".into(), stack.into());
     }
     let mut line = Value::Object(object).to_string();
     line.push('\n');
@@ -81,6 +104,8 @@ fn json(time: &str, level: &str, scope: &str, fields: Fields) -> String {
 struct Fields {
     message: String,
     others: Vec<(&'static str, Value)>,
+    caller: Option<String>,
+    stack: Option<String>,
 }
 
 impl Visit for Fields {

@@ -29,7 +29,7 @@ fn each_scope_has_its_level_and_it_can_change_while_running() {
         tracing::warn!(target: "h2::codec", "four, grpc is silent");
         for round in 0..2 {
             tracing::info!(target: "ca", round, "five");
-            levels.set("ca", Level::Error).unwrap();
+            assert!(levels.change("ca", |scope| scope.output = Level::Error));
         }
     });
     let without_time: Vec<&str> = lines.iter().map(|l| l.split_once('\t').unwrap().1).collect();
@@ -83,6 +83,31 @@ fn a_wrong_list_changes_nothing_and_says_what_there_is() {
 #[test]
 fn all_is_the_floor_under_the_named_scopes() {
     let levels = Levels::new(SCOPES, "ads:debug,all:error").unwrap();
-    let of = |name| levels.list().into_iter().find(|l| l.0 == name).unwrap().1;
+    let of = |name| levels.find(name).unwrap().output;
     assert_eq!((of("ads"), of("ca"), of("grpc")), (Level::Debug, Level::Error, Level::Error));
+}
+
+#[test]
+fn a_scope_can_say_where_its_messages_come_from_and_how_it_got_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let levels = Levels::new(SCOPES, "").unwrap();
+    levels.apply_callers("ads").unwrap();
+    levels.apply_stack_traces("ads:error").unwrap();
+    assert!(levels.apply_callers("adz").unwrap_err().to_string().contains("adz"));
+    let speak = || {
+        tracing::info!(target: "ads", "plain");
+        tracing::error!(target: "ads", "traced");
+        tracing::error!(target: "ca", "other");
+    };
+    let lines = lines_of(&levels, false, &dir.path().join("text"), speak);
+    assert!(lines[0].contains("\tads\tlog/tests.rs:") && lines[0].ends_with("\tplain"), "{}", lines[0]);
+    assert!(lines[1].ends_with("\ttraced"), "{}", lines[1]);
+    assert!(lines[2..].iter().any(|line| line.contains("a_scope_can_say_where")), "{lines:#?}");
+    assert!(lines.last().unwrap().ends_with("\tca\tother"), "{lines:#?}");
+    let lines = lines_of(&levels, true, &dir.path().join("json"), speak);
+    let line: serde_json::Value = serde_json::from_str(&lines[1]).unwrap();
+    assert!(line["caller"].as_str().unwrap().starts_with("log/tests.rs:"), "{line}");
+    assert!(line["stack"].as_str().unwrap().contains("a_scope_can_say_where"), "{line}");
+    let line: serde_json::Value = serde_json::from_str(&lines[2]).unwrap();
+    assert!(line["caller"].is_null() && line["stack"].is_null(), "{line}");
 }
