@@ -7,6 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::proxy_config::Format;
 
+mod control_plane;
+
+pub use control_plane::{
+    Admin, AdminLog, Administration, AuthType, Central, Experiment, Experimental, Global, InternalDebug,
+    Plane, RemoteClusters, RemoteSecret, SecretKind,
+};
+
 /// Service mesh on this machine and in clusters: the command line of Meltemi, with the words of Istio's.
 #[derive(Debug, Parser)]
 #[command(
@@ -20,12 +27,9 @@ pub struct Root {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Kubernetes namespace of unqualified names
-    #[arg(short = 'n', long, global = true, default_value = "")]
-    pub namespace: String,
-    /// Namespace of the control plane
-    #[arg(short = 'i', long = "istioNamespace", global = true, default_value = "istio-system", hide = true)]
-    pub istio_namespace: String,
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: Global,
 }
 
 /// The commands.
@@ -47,6 +51,16 @@ pub enum Command {
     /// A group of commands used to retrieve information about a proxy's configuration
     #[command(visible_alias = "pc", arg_required_else_help = true)]
     ProxyConfig(ProxyConfig),
+    /// Lists the remote clusters each istiod instance is connected to
+    RemoteClusters(RemoteClusters),
+    /// Create a secret with credentials to allow Istio to access remote Kubernetes apiservers
+    CreateRemoteSecret(RemoteSecret),
+    /// Manage control plane (istiod) configuration
+    #[command(visible_alias = "istiod", arg_required_else_help = true)]
+    Admin(Admin),
+    /// Experimental commands that may be modified or deprecated
+    #[command(visible_aliases = ["x", "exp"], arg_required_else_help = true)]
+    Experimental(Experimental),
     /// One service of the sample application
     #[command(hide = true)]
     Bookinfo(Bookinfo),
@@ -164,9 +178,9 @@ pub struct Version {
     /// One of 'yaml' or 'json'
     #[arg(short, long)]
     pub output: Option<VersionFormat>,
-    /// Which control plane.
+    /// Which control planes.
     #[command(flatten)]
-    pub plane: Plane,
+    pub central: Central,
 }
 
 /// Output of `version`.
@@ -176,14 +190,6 @@ pub enum VersionFormat {
     Json,
     /// YAML.
     Yaml,
-}
-
-/// Which control plane is asked.
-#[derive(Debug, Args, Clone, Default)]
-pub struct Plane {
-    /// host:port of a control plane's debug endpoints (its monitoring or HTTP address); without it, the mesh of `up`
-    #[arg(long, value_name = "ADDRESS")]
-    pub xds_address: Option<String>,
 }
 
 /// `istioctl proxy-status`.
@@ -204,9 +210,9 @@ pub struct ProxyStatus {
     /// 1: a column for every type
     #[arg(short = 'v', long, default_value_t = 0, num_args = 0..=1, default_missing_value = "1")]
     pub verbosity: u8,
-    /// Which control plane.
+    /// Which control planes.
     #[command(flatten)]
-    pub plane: Plane,
+    pub central: Central,
 }
 
 /// `istioctl proxy-config`.

@@ -36,6 +36,9 @@ pub struct ControlPlane {
     pub pid: u32,
     /// The name it goes by in `proxy-status`.
     pub id: String,
+    /// `host:port` of its ControlZ.
+    #[serde(default)]
+    pub controlz: String,
 }
 
 /// One proxy and what is at its side.

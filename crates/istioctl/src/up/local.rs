@@ -46,6 +46,8 @@ pub struct Ports {
     pub http: u16,
     /// Metrics and debug endpoints.
     pub monitoring: u16,
+    /// ControlZ.
+    pub controlz: u16,
     /// The gateway's plain listener.
     pub gateway: u16,
     /// The gateway's TLS listener.
@@ -308,6 +310,7 @@ impl Local {
             control_plane: ControlPlane {
                 pid: self.control_plane.running().map_or(0, |running| running.process.pid),
                 id: ISTIOD.to_owned(),
+                controlz: format!("127.0.0.1:{}", self.plan.ports.controlz),
             },
             proxies: self.proxies().cloned().collect(),
             edges: self.edges.clone(),

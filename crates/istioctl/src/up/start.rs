@@ -121,6 +121,7 @@ fn plan(args: &Up, paths: &Paths, stages: &mut Stages) -> anyhow::Result<(Plan, 
         secure: allocator.port(18012, "xDS")?,
         http: allocator.port(18008, "the control plane")?,
         monitoring: allocator.port(18014, "the control plane")?,
+        controlz: allocator.port(18076, "ControlZ")?,
         gateway: allocator.port(args.gateway_port, "the gateway")?,
         gateway_tls: allocator.port(18443, "the gateway")?,
     };

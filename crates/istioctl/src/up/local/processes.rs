@@ -45,6 +45,8 @@ impl Local {
             format!("--httpAddr={}", local(ports.http)),
             "--httpsAddr=".to_owned(),
             format!("--monitoringAddr={}", local(ports.monitoring)),
+            format!("--ctrlz_port={}", ports.controlz),
+            "--ctrlz_address=127.0.0.1".to_owned(),
         ];
         let env = [
             ("JWT_RULE", self.credentials.jwt_rule()),
