@@ -45,10 +45,10 @@ async fn fill(client: &Client, authority: &str, namespace: &str) {
 
 async fn cluster_of(server: &ApiServer, folder: &std::path::Path) -> (Cluster, String) {
     let file = folder.join("kubeconfig");
-    std::fs::write(&file, server.kubeconfig()).unwrap();
+    std::fs::write(&file, server.kubeconfig().unwrap()).unwrap();
     let flags = format!("--kubeconfig {} --context envtest create-remote-secret", file.display());
     let cluster = Cluster::connect(&parsed(&flags).1).await.unwrap();
-    let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig()).unwrap();
+    let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig().unwrap()).unwrap();
     let authority = kubeconfig.clusters[0].cluster.as_ref().unwrap().certificate_authority.clone().unwrap();
     (cluster, std::fs::read_to_string(authority).unwrap())
 }
