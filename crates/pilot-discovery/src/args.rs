@@ -30,7 +30,7 @@ const VALUES: &[(&str, &str, &str)] = &[
         "File with the networks of the mesh; wins over the ConfigMap.",
     ),
     ("namespace", "", "Namespace the control plane runs in; from POD_NAMESPACE if empty."),
-    ("cniNamespace", "istio-system", "Without effect yet. Namespace of the CNI agents."),
+    ("cniNamespace", "istio-system", "Namespace of the CNI agents, whose readiness takes taints from nodes."),
     ("shutdownDuration", "10s", "How long connections may last when stopping."),
     ("configDir", "", "Folder of YAML and JSON files to watch and serve."),
     (

@@ -19,3 +19,4 @@ pub mod ports;
 pub mod reference;
 pub mod request;
 pub mod start;
+pub mod writes;

@@ -27,6 +27,8 @@ pub struct Options {
     pub kubeconfig: Option<PathBuf>,
     /// `--clusterRegistriesNamespace`, else the control plane's.
     pub registries_namespace: String,
+    /// `--cniNamespace`.
+    pub cni_namespace: String,
     /// `--domain`.
     pub domain: String,
     /// `--clusterID`, else `CLUSTER_ID`.
@@ -100,6 +102,7 @@ impl Options {
             generated: path("generatedConfigDir"),
             mesh_config: path("meshConfig"),
             networks_config: path("networksConfig"),
+            cni_namespace: args.value("cniNamespace").to_owned(),
             domain: args.value("domain").to_owned(),
             cluster: or(args.value("clusterID"), &switches.cluster_id),
             cluster_aliases: Rules::aliases(args.value("clusterAliases"))

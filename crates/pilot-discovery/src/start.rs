@@ -38,6 +38,7 @@ use crate::intake::{Counters, Debounce, Intake};
 use crate::objects::Objects;
 use crate::options::Options;
 use crate::ports;
+use crate::writes;
 
 #[cfg(test)]
 mod tests;
@@ -147,6 +148,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let settings = sources.mesh().settings().clone();
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
     let mesh_places = sources.mesh().places();
+    let selectors = sources.mesh().discovery_selectors();
 
     let authority = open_authority(&options, &trust_domain.get(), &clock, &metrics)?;
     let tokens = token_authenticator(&options, &trust_domain)?;
@@ -176,14 +178,17 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         metrics,
         ready: ready.clone(),
         cluster: options.cluster.clone(),
-        clusters,
+        clusters: clusters.clone(),
         enabled: options.switches.enable_debug_on_http,
     });
 
     let listeners = listen(&options).await?;
     let (stop, stopped) = watch::channel(false);
     let addresses = listeners.addresses();
-    let mut tasks = Vec::new();
+    let mut tasks = match &clusters {
+        Some(clusters) => writes::begin(&options, clusters, authority.live(), selectors, stopped.clone())?,
+        None => Vec::new(),
+    };
     if let Some(listener) = listeners.monitoring {
         tasks.push(ports::serve_http(listener, debug::monitoring(debug.clone()), stopped.clone()));
     }

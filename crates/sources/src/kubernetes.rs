@@ -20,6 +20,6 @@ pub use clusters::{Options, begin};
 pub use connect::{Error, connect};
 pub use counters::Counters;
 pub use definitions::Wanted;
-pub use directory::{Directory, State, Status};
+pub use directory::{Directory, Other, State, Status};
 pub use maps::{Maps, follow as follow_maps};
 pub use remote::{LABEL as REMOTE_SECRETS, Unusable};

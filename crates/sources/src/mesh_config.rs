@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ::mesh::settings::Settings;
 use config::kubernetes::ConfigMap;
-use config::mesh::{self, MeshConfig, MeshNetworks};
+use config::mesh::{self, LabelSelector, MeshConfig, MeshNetworks};
 use config::{Kind, Origin, Problem, Severity};
 use tokio::sync::watch;
 
@@ -36,6 +36,8 @@ pub struct MeshConfiguration {
     texts: (Vec<Text>, Vec<Text>),
     /// Where the fields of the last good mesh configuration were written.
     places: watch::Sender<Option<Arc<Origin>>>,
+    /// Its `discoverySelectors`.
+    selectors: watch::Sender<Vec<LabelSelector>>,
 }
 
 impl MeshConfiguration {
@@ -55,7 +57,8 @@ impl MeshConfiguration {
         let places = watch::Sender::new(None);
         let shared = base.switches.shared_mesh_config.clone();
         let texts = (Vec::new(), Vec::new());
-        Self { file, networks_file, config_map, shared, maps: None, settings: base, texts, places }
+        let selectors = watch::Sender::new(base.mesh.discovery_selectors.clone());
+        Self { file, networks_file, config_map, shared, maps: None, settings: base, texts, places, selectors }
     }
 
     /// The names of the ConfigMaps that it may stand in.
@@ -95,6 +98,12 @@ impl MeshConfiguration {
         self.places.subscribe()
     }
 
+    /// The `discoverySelectors` in effect, now and later.
+    #[must_use]
+    pub fn discovery_selectors(&self) -> watch::Receiver<Vec<LabelSelector>> {
+        self.selectors.subscribe()
+    }
+
     /// Reads again; new settings if they differ, and what is wrong with the texts if those are other ones now.
     pub fn load(&mut self, folder: Option<&Folder>) -> (Option<Settings>, Vec<Problem>) {
         let mut problems = Vec::new();
@@ -118,6 +127,11 @@ impl MeshConfiguration {
         if settings == self.settings {
             return (None, problems);
         }
+        self.selectors.send_if_modified(|selectors| {
+            let differ = *selectors != settings.mesh.discovery_selectors;
+            selectors.clone_from(&settings.mesh.discovery_selectors);
+            differ
+        });
         self.settings = settings.clone();
         (Some(settings), problems)
     }

@@ -36,6 +36,20 @@ switches! {
         "How long the start waits for another cluster.";
     PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS pilot_insecure_multicluster_kubeconfig_options: String = text(""),
         "What kubeconfigs of other clusters may have though it runs or reads something here: exec, tokenFile, clientCertificate, clientKey, certificateAuthority, or the name of an authentication provider.";
+    ENABLE_LEADER_ELECTION enable_leader_election: bool = true,
+        "Of several replicas one writes into the cluster; off, this is the only one.";
+    PILOT_CA_CERT_CONFIGMAP pilot_ca_cert_configmap: String = text("istio-ca-root-cert"),
+        "The ConfigMap in every namespace that has the mesh's roots.";
+    ENABLE_CLUSTER_TRUST_BUNDLE_API enable_cluster_trust_bundle_api: bool = false,
+        "The mesh's roots are a ClusterTrustBundle instead of ConfigMaps.";
+    PILOT_IP_AUTOALLOCATE_IPV4_PREFIX pilot_ip_autoallocate_ipv4_prefix: String = text("240.240.0.0/16"),
+        "The network from which ServiceEntries get addresses.";
+    PILOT_IP_AUTOALLOCATE_IPV6_PREFIX pilot_ip_autoallocate_ipv6_prefix: String = text("2001:2::/48"),
+        "The IPv6 network from which ServiceEntries get addresses.";
+    PILOT_ENABLE_NODE_UNTAINT_CONTROLLERS pilot_enable_node_untaint_controllers: bool = false,
+        "Nodes lose the CNI's taint when its plugin is ready there.";
+    PILOT_NODE_UNTAINT_CONTROLLERS_TAINT_NAME pilot_node_untaint_controllers_taint_name: String = text("cni.istio.io/not-ready"),
+        "The key of that taint.";
 
     // certificate authority
     ROOT_CA_DIR root_ca_dir: String = text("./etc/cacerts"), "The folder of a plugged-in CA.";

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::definitions::Wanted;
-use super::directory::{Directory, State, Status};
+use super::directory::{Directory, Other, State, Status};
 use super::instance::{Instance, News, Reading, Role, Task};
 use super::remote::{self, Remote, Remotes};
 use crate::change::Change;
@@ -306,16 +306,17 @@ impl Owner {
             (false, false) => State::Syncing,
         };
         let of = |(id, member): (&Arc<str>, &Member)| {
-            let client = member.current.as_ref().or(member.next.as_ref()).map(|i| i.client().clone());
-            let status =
-                Status { id: id.clone(), secret: member.remote.secret.clone(), state: state(member) };
-            (status, client)
+            let instance = member.current.as_ref().or(member.next.as_ref());
+            Other {
+                status: Status { id: id.clone(), secret: member.remote.secret.clone(), state: state(member) },
+                number: instance.map_or(0, Instance::number),
+                client: instance.map(|instance| instance.client().clone()),
+            }
         };
-        let members: Vec<_> = self.members.iter().map(of).collect();
-        for (status, _) in &members {
-            self.counters.state(&status.id, status.state);
+        for (id, member) in &self.members {
+            self.counters.state(id, state(member));
         }
-        self.counters.members(members.len());
-        self.directory.set(members);
+        self.counters.members(self.members.len());
+        self.directory.set(self.members.iter().map(of));
     }
 }

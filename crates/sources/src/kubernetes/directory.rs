@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::Client;
-use parking_lot::RwLock;
+use tokio::sync::watch;
 
 /// How far reading another cluster is, in the words of upstream (pkg/kube/multicluster/cluster.go).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +50,25 @@ pub struct Directory(Arc<Shared>);
 struct Shared {
     own: Arc<str>,
     client: Client,
-    others: RwLock<BTreeMap<Arc<str>, Other>>,
+    others: watch::Sender<BTreeMap<Arc<str>, Other>>,
 }
 
 /// Another cluster, and who answers for it.
-type Other = (Status, Option<Client>);
+#[derive(Clone)]
+pub struct Other {
+    /// What is to be told of it.
+    pub status: Status,
+    /// A number that is another one when it is reached in another way.
+    pub number: u64,
+    /// Who answers; `None` if nobody can be asked.
+    pub client: Option<Client>,
+}
+
+impl Other {
+    fn differs(&self, from: &Self) -> bool {
+        (&self.status, self.number) != (&from.status, from.number)
+    }
+}
 
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,12 +78,26 @@ impl std::fmt::Debug for Directory {
 
 impl Directory {
     pub(crate) fn new(own: Arc<str>, client: Client) -> Self {
-        Self(Arc::new(Shared { own, client, others: RwLock::default() }))
+        Self(Arc::new(Shared { own, client, others: watch::Sender::default() }))
     }
 
-    pub(crate) fn set(&self, others: Vec<Other>) {
-        *self.0.others.write() =
-            others.into_iter().map(|(status, client)| (status.id.clone(), (status, client))).collect();
+    pub(crate) fn set(&self, others: impl Iterator<Item = Other>) {
+        let others: BTreeMap<Arc<str>, Other> =
+            others.map(|other| (other.status.id.clone(), other)).collect();
+        self.0.others.send_if_modified(|old| {
+            let same = old.len() == others.len()
+                && old.iter().zip(&others).all(|((a, old), (b, new))| a == b && !old.differs(new));
+            if !same {
+                *old = others;
+            }
+            !same
+        });
+    }
+
+    /// The others, now and whenever something of them is different.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<BTreeMap<Arc<str>, Other>> {
+        self.0.others.subscribe()
     }
 
     /// The id of our own cluster.
@@ -84,12 +112,12 @@ impl Directory {
         if *cluster == *self.0.own {
             return Some(self.0.client.clone());
         }
-        self.0.others.read().get(cluster)?.1.clone()
+        self.0.others.borrow().get(cluster)?.client.clone()
     }
 
     /// The others, by id.
     #[must_use]
     pub fn others(&self) -> Vec<Status> {
-        self.0.others.read().values().map(|(status, _)| status.clone()).collect()
+        self.0.others.borrow().values().map(|other| other.status.clone()).collect()
     }
 }

@@ -107,6 +107,14 @@ async fn a_cluster_is_served_and_followed_and_its_mesh_configuration_too() {
     let clusters = get(&running, 3, "/debug/clusterz").await.unwrap();
     assert_eq!(clusters.trim(), r#"[{"id":"Kubernetes","secretName":"","syncStatus":"synced"}]"#);
 
+    // every namespace has the roots
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "shop");
+    let written = testkit::eventually("the roots in the namespace", Duration::from_secs(60), async || {
+        maps.get_opt("istio-ca-root-cert").await.unwrap()
+    });
+    let data = written.await.unwrap().data.unwrap();
+    assert_eq!(data["root-cert.pem"], fs::read_to_string(folder.path().join("ca/root-cert.pem")).unwrap());
+
     // the endpoint moves
     apply::<EndpointSlice>(&client, "shop", slice("10.1.0.2")).await;
     page(&running, "/debug/edsz?proxyID=web", |text| text.contains("10.1.0.2") && !text.contains("10.1.0.1"))

@@ -1,0 +1,160 @@
+//! What this control plane writes into clusters: the mesh's roots everywhere, addresses of ServiceEntries, taints of nodes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::Switches;
+use config::mesh::LabelSelector;
+use controllers::ca_bundle::{self, CaBundle};
+use controllers::cluster_trust_bundle::ClusterTrustBundle;
+use controllers::ip_allocate::{self, IpAllocator};
+use controllers::leader::{Candidate, Work, run};
+use controllers::namespaces::Scope;
+use controllers::untaint::{self, NodeUntainter};
+use controllers::{Stop, default_revision};
+use kube::Client;
+use sources::kubernetes::{Directory, Other};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::ca::Live;
+use crate::options::Options;
+
+/// What all of it needs.
+#[derive(Clone)]
+pub struct Writes {
+    candidate: Candidate,
+    switches: Switches,
+    cni_namespace: String,
+    selectors: watch::Receiver<Vec<LabelSelector>>,
+    roots: watch::Receiver<String>,
+    stop: Stop,
+}
+
+/// Begins to write, in our own cluster and in all others, until `stop`. Each kind of write is done by one replica of all.
+///
+/// # Errors
+/// A switch that says nothing sensible.
+pub fn begin(
+    options: &Options,
+    clusters: &Directory,
+    live: &Live,
+    selectors: watch::Receiver<Vec<LabelSelector>>,
+    stop: Stop,
+) -> Result<Vec<JoinHandle<()>>, ip_allocate::BadPrefix> {
+    let Some(client) = clusters.client(clusters.own()) else { return Ok(Vec::new()) };
+    let switches = options.switches.clone();
+    let (revision, known) = watch::channel(String::new());
+    // outside of pods two replicas would have one name
+    let identity = match switches.pod_name.as_str() {
+        "" => format!("{}-{}", options.pod, std::process::id()),
+        pod => pod.to_owned(),
+    };
+    let mut candidate = Candidate::new(&options.namespace, &identity, &switches.revision, known);
+    candidate.competes = switches.enable_leader_election;
+    let writes = Writes {
+        candidate,
+        cni_namespace: options.cni_namespace.clone(),
+        selectors,
+        roots: roots(live),
+        stop,
+        switches,
+    };
+    let mut tasks = vec![tokio::spawn(writes.clone().bundles(client.clone()))];
+    tasks.push(tokio::spawn(writes.clone().bundles_elsewhere(clusters.subscribe())));
+    if writes.switches.pilot_enable_ip_autoallocate {
+        let (v4, v6) = (
+            &writes.switches.pilot_ip_autoallocate_ipv4_prefix,
+            &writes.switches.pilot_ip_autoallocate_ipv6_prefix,
+        );
+        let addresses = ip_allocate::Options::new(v4, v6, writes.scope())?;
+        tasks.push(tokio::spawn(writes.clone().addresses(client.clone(), addresses)));
+    }
+    if writes.switches.pilot_enable_node_untaint_controllers {
+        tasks.push(tokio::spawn(writes.taints(client.clone())));
+    }
+    tokio::spawn(default_revision::follow(client, revision));
+    Ok(tasks)
+}
+
+/// The roots to hand out, as PEM, now and later.
+fn roots(live: &Live) -> watch::Receiver<String> {
+    let mut editions = live.subscribe();
+    let (to, roots) = watch::channel(live.bundle().to_pem());
+    let live = live.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = to.closed() => return,
+                changed = editions.changed() => if changed.is_err() { return },
+            }
+            let text = live.bundle().to_pem();
+            to.send_if_modified(|old| {
+                let differ = *old != text;
+                *old = text;
+                differ
+            });
+        }
+    });
+    roots
+}
+
+impl Writes {
+    fn scope(&self) -> Scope {
+        let only = Some(self.switches.istio_watch_namespace.clone()).filter(|name| !name.is_empty());
+        Scope { only, selectors: self.selectors.clone() }
+    }
+
+    /// The mesh's roots, in one cluster.
+    async fn bundles(self, client: Client) {
+        let (scope, roots) = (self.scope(), self.roots.clone());
+        if self.switches.enable_cluster_trust_bundle_api {
+            let to = client.clone();
+            let task = move || ClusterTrustBundle::new(to.clone(), roots.clone()).run();
+            return run(client, self.candidate, Work::NAMESPACES, self.stop, task).await;
+        }
+        let mut options = ca_bundle::Options::new(scope);
+        options.roots_name.clone_from(&self.switches.pilot_ca_cert_configmap);
+        let to = client.clone();
+        let task = move || CaBundle::new(&to, options.clone(), roots.clone(), None).run();
+        run(client, self.candidate, Work::NAMESPACES, self.stop, task).await;
+    }
+
+    /// The same in all other clusters, as they come and go and are reached in other ways.
+    async fn bundles_elsewhere(mut self, mut others: watch::Receiver<BTreeMap<Arc<str>, Other>>) {
+        self.candidate.remote = true;
+        let mut stop = self.stop.clone();
+        let mut running: BTreeMap<Arc<str>, (u64, JoinSet<()>)> = BTreeMap::new();
+        loop {
+            let wanted = others.borrow_and_update().clone();
+            running.retain(|id, (number, _)| wanted.get(id).is_some_and(|other| other.number == *number));
+            for (id, other) in wanted {
+                let Some(client) = other.client.filter(|_| !running.contains_key(&id)) else { continue };
+                let mut tasks = JoinSet::new();
+                tasks.spawn(self.clone().bundles(client));
+                running.insert(id, (other.number, tasks));
+            }
+            tokio::select! {
+                changed = others.changed() => if changed.is_err() { return },
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        for (_, mut tasks) in running.into_values() {
+            while tasks.join_next().await.is_some() {}
+        }
+    }
+
+    async fn addresses(self, client: Client, options: ip_allocate::Options) {
+        let to = client.clone();
+        let task = move || IpAllocator::new(to.clone(), options.clone()).run();
+        run(client, self.candidate, Work::IP_AUTOALLOCATE, self.stop, task).await;
+    }
+
+    async fn taints(self, client: Client) {
+        let mut options = untaint::Options::new(&self.cni_namespace);
+        options.taint.clone_from(&self.switches.pilot_node_untaint_controllers_taint_name);
+        let to = client.clone();
+        let task = move || NodeUntainter::new(to.clone(), options.clone()).run();
+        run(client, self.candidate, Work::NODE_UNTAINT, self.stop, task).await;
+    }
+}
