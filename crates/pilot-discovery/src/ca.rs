@@ -1,6 +1,6 @@
 //! The certificate service: who may have which certificate, where the authority's secrets live, and how they are served.
 //!
-//! [`Ca`] puts the parts together: [`state`] keeps the authority on disk and renews it, [`live`] shows the present one to
+//! [`Ca`] puts the parts together: [`state`] keeps the authority in a [`store`] and renews it, [`live`] shows the present one to
 //! everybody, [`service`] signs, [`serving`] is the TLS side of the secure port, [`authenticate`] says who is calling, [`keys`] fetches what
 //! token issuers sign with.
 
@@ -20,6 +20,7 @@ pub mod live;
 pub mod service;
 pub mod serving;
 pub mod state;
+pub mod store;
 pub mod trust_domain;
 
 pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer, Reason};
@@ -40,6 +41,14 @@ pub enum Error {
     Serving(#[from] serving::Error),
 }
 
+impl Error {
+    /// Whether it may go by itself: an API server is away.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::State(state::Error::Cluster { temporary: true, .. }))
+    }
+}
+
 /// The certificate authority of this process with all that hangs on it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ca {
@@ -52,7 +61,7 @@ pub struct Ca {
 
 impl Ca {
     /// Loads or creates the authority and its serving certificate for `names`, and registers the `citadel_server_*`
-    /// metrics. Blocks on files; call it before serving.
+    /// metrics. Blocks on files or on an API server; call it before serving, and not in an async worker.
     pub fn open(
         options: Options,
         names: Vec<San>,
@@ -97,9 +106,9 @@ impl Ca {
         Ok(state::token_issuer(self.state.own_dir(), name)?)
     }
 
-    /// What has to be done from time to time (hourly is enough, each minute does no harm): a self-signed root that nears
-    /// its end gets a successor, and the serving certificate is renewed. True if anybody has to be told about new roots.
-    /// On an error everything goes on as it was. Blocks on files.
+    /// What has to be done from time to time (each minute: so soon is noticed what another replica has done): a
+    /// self-signed root that nears its end gets a successor, and the serving certificate is renewed. True if anybody has to
+    /// be told about new roots. On an error everything goes on as it was. Blocks as [`Ca::open`] does.
     pub fn tick(&self) -> Result<bool, Error> {
         let rotated = self.state.tick(&self.live, self.clock.now())?;
         self.tls.refresh()?;

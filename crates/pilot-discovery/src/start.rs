@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use identity::key::Kind;
 use mesh::Mesh;
@@ -11,6 +11,7 @@ use mesh::settings::Settings;
 use process::clock::{Clock, Real};
 use process::log::Scope;
 use process::metrics::Metrics;
+use process::retry::Policy;
 use process::signals::{Signals, Stop};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,6 +21,7 @@ use sources::kubernetes::{self, Directory};
 use sources::mesh_config::MeshConfiguration;
 use sources::watch::Sources;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use xds::server::Server;
@@ -29,6 +31,8 @@ use crate::ca::authenticate::{
     ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, ReviewCounters,
     token_review,
 };
+use crate::ca::state::Checks;
+use crate::ca::store::InSecret;
 use crate::ca::{self, Authenticator, Ca, Chain, TrustDomain, keys};
 use crate::catalog::{self, MeshCatalog};
 use crate::debug::{self, Debug};
@@ -54,6 +58,9 @@ pub const SCOPES: &[Scope] = &[
 
 /// The release that is told to others.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long the API server that keeps the authority is waited for.
+const AUTHORITY_PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 /// Why a control plane does not start.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -150,7 +157,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let mesh_places = sources.mesh().places();
     let selectors = sources.mesh().discovery_selectors();
 
-    let authority = open_authority(&options, &trust_domain.get(), &clock, &metrics)?;
+    let cluster = clusters.as_ref().and_then(|clusters| clusters.client(clusters.own()));
+    let authority = open_authority(&options, &trust_domain.get(), cluster.as_ref(), &clock, &metrics).await?;
     let tokens = token_authenticator(&options, &trust_domain)?;
     let reviewed = reviewed_tokens(&options, clusters.clone(), &trust_domain, &metrics)?;
     let chain = Arc::new(chain_of(&options, &authority, tokens.clone(), reviewed));
@@ -333,26 +341,60 @@ async fn sources_of(options: &Options, client: Option<&kube::Client>) -> Sources
     Sources::new(folder, mesh)
 }
 
-fn open_authority(
+/// Opens the authority; an API server that is to keep it and is away is waited for, as
+/// pilot/pkg/bootstrap/istio_ca.go: createSelfSignedCACertificateOptions.
+async fn open_authority(
     options: &Options,
     trust_domain: &str,
+    cluster: Option<&kube::Client>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
-) -> Result<Ca, ca::Error> {
+) -> Result<Ca, Failure> {
+    let state = authority_options(options, trust_domain, cluster);
+    let switches = &options.switches;
+    let more: Vec<String> =
+        switches.istiod_custom_host.split(',').map(|host| host.trim().to_owned()).collect();
+    let names = ca::serving::default_names(&options.namespace, &switches.revision, &more);
+    let deadline = Instant::now() + AUTHORITY_PATIENCE;
+    let mut delays = Policy { max: Duration::from_secs(30), ..Policy::default() }.delays();
+    loop {
+        let (state, names, clock, metrics) = (state.clone(), names.clone(), clock.clone(), metrics.clone());
+        let opened = tokio::task::spawn_blocking(move || Ca::open(state, names, clock, &metrics)).await?;
+        match opened {
+            Err(error) if error.is_temporary() && Instant::now() < deadline => {
+                let again = delays.next().unwrap_or_default();
+                tracing::warn!(target: "pkica", "{error}; again in {again:.1?}");
+                tokio::time::sleep(again).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// In a cluster a self-signed root is kept in a Secret, else in a folder.
+fn authority_options(options: &Options, trust_domain: &str, cluster: Option<&kube::Client>) -> ca::Options {
     let mut state = ca::Options::in_dir(&options.own_ca, trust_domain);
     let switches = &options.switches;
+    if let Some(client) = cluster {
+        let (cacerts, runtime) = (switches.use_cacerts_for_self_signed_ca, Handle::current());
+        state.store = Arc::new(InSecret::new(client.clone(), &options.namespace, cacerts, runtime));
+        state.plugged_may_be_ours = cacerts;
+    }
     state.plugged = Some(switches.root_ca_dir.clone().into());
     state.multi_root = switches.istio_multiroot_mesh;
     state.grace_percent = switches.citadel_self_signed_root_cert_grace_period_percentile;
     state.root.key = Kind::Rsa(switches.citadel_self_signed_ca_rsa_key_size);
-    let lasts = |given: config::Duration, default| given.to_std().filter(|d| !d.is_zero()).unwrap_or(default);
-    state.root.ttl = lasts(switches.citadel_self_signed_ca_cert_ttl, state.root.ttl);
-    state.limits.default_ttl = lasts(switches.default_workload_cert_ttl, state.limits.default_ttl);
-    state.limits.max_ttl = lasts(switches.max_workload_cert_ttl, state.limits.max_ttl);
-    let more: Vec<String> =
-        switches.istiod_custom_host.split(',').map(|host| host.trim().to_owned()).collect();
-    let names = ca::serving::default_names(&options.namespace, &switches.revision, &more);
-    Ca::open(state, names, clock.clone(), metrics)
+    let lasts = |given: config::Duration| given.to_std().filter(|lasts| !lasts.is_zero());
+    state.root.ttl = lasts(switches.citadel_self_signed_ca_cert_ttl).unwrap_or(state.root.ttl);
+    state.limits.default_ttl = lasts(switches.default_workload_cert_ttl).unwrap_or(state.limits.default_ttl);
+    state.limits.max_ttl = lasts(switches.max_workload_cert_ttl).unwrap_or(state.limits.max_ttl);
+    state.checks = lasts(switches.citadel_self_signed_root_cert_check_interval).map(|every| {
+        let jitter = switches.citadel_enable_jitter_for_root_cert_rotator;
+        // drawn evenly, as all delays are
+        let drawn = Policy { initial: every, max: every, ..Policy::default() }.delays().next();
+        Checks { every, first: drawn.filter(|_| jitter).unwrap_or_default() }
+    });
+    state
 }
 
 /// Who believes the tokens of `JWT_RULE`'s issuer, if there is one.

@@ -61,6 +61,12 @@ switches! {
         "Lifetime of the self-signed root.";
     CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE citadel_self_signed_root_cert_grace_period_percentile: u32 = 20,
         "The last part of the root's lifetime, in percent, in which it is renewed.";
+    CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL citadel_self_signed_root_cert_check_interval: Duration = Duration::from_secs(3600),
+        "How often the self-signed root is looked at for whether it is to be renewed; zero for never.";
+    CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR citadel_enable_jitter_for_root_cert_rotator: bool = true,
+        "The first look at the self-signed root comes at a random moment of that interval.";
+    USE_CACERTS_FOR_SELF_SIGNED_CA use_cacerts_for_self_signed_ca: bool = false,
+        "A new self-signed root is kept in the Secret cacerts instead of istio-ca-secret.";
     CITADEL_SELF_SIGNED_CA_RSA_KEY_SIZE citadel_self_signed_ca_rsa_key_size: u32 = 2048,
         "Bits of the self-signed root's RSA key.";
     JWT_RULE jwt_rule: String = text(""), "A JWT rule, as JSON, by which callers may prove themselves.";

@@ -1,18 +1,20 @@
-//! Where the authority lives on disk: plugged-in files that an operator owns, or a directory of our own.
+//! The authority's life: plugged-in files that an operator owns, or a root of our own, which is kept in a store and renewed.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use identity::authority::{self, Limits, Parts, SelfSigned};
+use identity::authority::{self, CLOCK_SKEW, Limits, SelfSigned};
 use identity::key::{self, Kind, PrivateKey, SecretText};
 use identity::token::Issuer;
-use identity::{Authority, Bundle};
+use identity::{Authority, Bundle, Certificate};
 use parking_lot::Mutex;
-use process::files::{PRIVATE, PUBLIC, write_atomic};
+use process::files::{PRIVATE, write_atomic};
 
 use super::live::Live;
+use super::store::{Folder, GENERATED, Store, Texts};
 
 #[cfg(test)]
 mod tests;
@@ -23,18 +25,40 @@ const SCOPE: &str = "pkica";
 /// Where the authority comes from and how it lives.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Our own directory: a self-signed root is stored there (`ca-key.pem` readable by the owner only).
+    /// Our own directory: for the key of token issuers, and for a self-signed root unless `store` is another place.
     pub own: PathBuf,
+    /// Where a self-signed root is kept.
+    pub store: Arc<dyn Store>,
     /// The directory of plugged-in files (`ROOT_CA_DIR`, upstream `./etc/cacerts`); used instead if it holds a key.
     pub plugged: Option<PathBuf>,
+    /// `USE_CACERTS_FOR_SELF_SIGNED_CA`: plugged-in files that are marked as made by a control plane are those of `store`.
+    pub plugged_may_be_ours: bool,
     /// What a self-signed root looks like.
     pub root: SelfSigned,
     /// How long certificates live.
     pub limits: Limits,
     /// `CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE`: a root is rotated when less of its life is left.
     pub grace_percent: u32,
+    /// When a self-signed root is looked at; `None` for never.
+    pub checks: Option<Checks>,
     /// `ISTIO_MULTIROOT_MESH`: plugged-in roots may change, as long as the old set holds the new one or the reverse.
     pub multi_root: bool,
+}
+
+/// When a self-signed root is looked at for whether it nears its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Checks {
+    /// For the first time this long after the start: replicas that start together do not all renew it at once
+    /// (`CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR`).
+    pub first: Duration,
+    /// And then again (`CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL`).
+    pub every: Duration,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { first: Duration::ZERO, every: Duration::from_secs(3600) }
+    }
 }
 
 impl Options {
@@ -43,12 +67,37 @@ impl Options {
     pub fn in_dir(own: &Path, trust_domain: &str) -> Self {
         Self {
             own: own.to_path_buf(),
+            store: Arc::new(Folder(own.to_path_buf())),
             plugged: None,
+            plugged_may_be_ours: false,
             root: SelfSigned::of(trust_domain),
             limits: Limits::default(),
             grace_percent: 20,
+            checks: Some(Checks::default()),
             multi_root: false,
         }
+    }
+}
+
+impl Options {
+    /// Whether plugged-in files are what a control plane made and keeps in the store.
+    fn is_ours(&self, plugged: &Path) -> bool {
+        self.plugged_may_be_ours && plugged.join(GENERATED).exists()
+    }
+
+    fn read(&self, kept: &Texts, now: SystemTime) -> Result<Authority, Error> {
+        // a root that another replica has just made, whose clock is ahead of ours
+        let begins = first_of(kept).map(|root| root.not_before());
+        let now = begins.filter(|begins| *begins <= now + CLOCK_SKEW).map_or(now, |begins| begins.max(now));
+        Authority::from_pem(&kept.parts(), self.limits, now).map_err(|source| self.unusable(source))
+    }
+
+    fn successor(&self, of: &Authority, now: SystemTime) -> Result<Authority, Error> {
+        of.rotate(&self.root, now).map_err(|source| self.unusable(source))
+    }
+
+    fn unusable(&self, source: authority::Error) -> Error {
+        Error::Unusable { place: self.store.place(), source, advice: self.store.advice() }
     }
 }
 
@@ -63,74 +112,70 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// The files do not make an authority.
-    #[error("certificate authority in {dir}: {source}. {hint}")]
+    /// What is there does not make an authority.
+    #[error("certificate authority in {place}: {source}. {advice}")]
     Unusable {
         /// Where.
-        dir: PathBuf,
+        place: String,
         /// Why.
         source: authority::Error,
         /// What to do.
-        hint: &'static str,
+        advice: &'static str,
+    },
+    /// The API server that keeps it.
+    #[error("certificate authority in {place}: {reason}")]
+    Cluster {
+        /// Where.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+        /// Whether it may go by itself.
+        temporary: bool,
+    },
+    /// What was kept is no longer there.
+    #[error("certificate authority in {place}: it is gone, but goes on until this process ends. {advice}")]
+    Gone {
+        /// Where.
+        place: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// The new plugged-in files would change the roots in a way that cuts workloads off.
     #[error("plugged-in CA files in {0} change the roots; the old authority goes on. {1}")]
     Roots(PathBuf, &'static str),
 }
 
-const OWN_HINT: &str = "Restore the files from a backup, or remove the directory to start with a new root (workloads must then be restarted)";
-const PLUGGED_HINT: &str = "Correct the files of the plugged-in CA";
-
-/// The texts of an authority's files.
-#[derive(Clone, PartialEq, Eq)]
-struct Texts {
-    ca_cert: String,
-    ca_key: SecretText,
-    root_cert: String,
-    cert_chain: String,
-}
-
-impl Texts {
-    fn parts(&self) -> Parts<'_> {
-        Parts {
-            ca_cert: &self.ca_cert,
-            ca_key: &self.ca_key,
-            root_cert: &self.root_cert,
-            cert_chain: &self.cert_chain,
-        }
-    }
-}
+const ISSUER_ADVICE: &str =
+    "Restore the file from a backup, or remove it to start with a new key (tokens must then be made again)";
+const PLUGGED_ADVICE: &str = "Correct the files of the plugged-in CA";
 
 /// The stored authority.
 #[derive(Debug)]
 pub struct State {
     options: Options,
     /// The plugged-in files as last used; `None` if the authority is our own.
-    plugged: Mutex<Option<Plugged>>,
-}
-
-struct Plugged(Texts);
-
-impl std::fmt::Debug for Plugged {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Plugged(secret)")
-    }
+    plugged: Mutex<Option<Texts>>,
+    /// When our own is looked at next.
+    next_check: Mutex<SystemTime>,
 }
 
 impl State {
     /// Loads the plugged-in authority if there is one, else our own, else makes a new root and stores it. Incomplete or
     /// damaged files are an error, never a reason to make a new root.
     pub fn open(options: Options, now: SystemTime) -> Result<(Self, Authority), Error> {
-        let plugged = options.plugged.as_deref().map(read_plugged).transpose()?.flatten();
+        let dir = options.plugged.as_deref();
+        let plugged = dir.filter(|dir| !options.is_ours(dir)).map(read_plugged).transpose()?.flatten();
         let authority = match (&plugged, &options.plugged) {
             (Some(texts), Some(dir)) => {
                 tracing::info!(target: SCOPE, "using the plugged-in CA of {}", dir.display());
                 Authority::from_pem(&texts.parts(), options.limits, now)
-                    .map_err(unusable(dir, PLUGGED_HINT))?
+                    .map_err(unusable(dir, PLUGGED_ADVICE))?
             }
             _ => open_own(&options, now)?,
         };
-        Ok((Self { options, plugged: Mutex::new(plugged.map(Plugged)) }, authority))
+        let first = options.checks.map(|checks| checks.first).unwrap_or_default();
+        let next_check = Mutex::new(now + first);
+        Ok((Self { options, plugged: Mutex::new(plugged), next_check }, authority))
     }
 
     /// Our own directory.
@@ -139,21 +184,59 @@ impl State {
         &self.options.own
     }
 
-    /// Rotates a self-signed root that nears its end, stores it and shows it in `live`. True if it did. As
+    /// Takes over a self-signed root that another replica has put in the store, and rotates one that nears its end: stores
+    /// its successor and shows it in `live`. True if there is another root now. As
     /// security/pkg/pki/ca/selfsignedcarootcertrotator.go.
     pub fn tick(&self, live: &Live, now: SystemTime) -> Result<bool, Error> {
         let plugged = self.plugged.lock();
-        let authority = live.authority();
-        if plugged.is_some() || !authority.wants_rotation(self.options.grace_percent, now) {
+        if plugged.is_some() {
             return Ok(false);
         }
-        let dir = &self.options.own;
-        let next = authority.rotate(&self.options.root, now).map_err(unusable(dir, OWN_HINT))?;
+        let store = &*self.options.store;
+        let gone = || Error::Gone { place: store.place(), advice: store.advice() };
+        let kept = store.load()?.ok_or_else(gone)?;
+        let adopted = self.adopt(live, &kept, now)?;
+        Ok(self.rotate(live, &kept, now)? || adopted)
+    }
+
+    fn adopt(&self, live: &Live, kept: &Texts, now: SystemTime) -> Result<bool, Error> {
+        let present = live.authority();
+        if first_of(kept).as_ref() == Some(present.certificate()) {
+            return Ok(false);
+        }
+        let next = self.options.read(kept, now)?;
+        // whoever is known by a root of before is believed until that ends
+        let next = next.trusting(&present.bundle().without_expired(now));
+        tracing::info!(target: SCOPE, "took over another root from {}; {} roots are trusted now", self.options.store.place(), next.bundle().roots().len());
+        live.replace(next);
+        Ok(true)
+    }
+
+    fn rotate(&self, live: &Live, kept: &Texts, now: SystemTime) -> Result<bool, Error> {
+        let authority = live.authority();
+        if !self.is_time_to_check(now) || !authority.wants_rotation(self.options.grace_percent, now) {
+            return Ok(false);
+        }
+        let next = self.options.successor(&authority, now)?;
         // Stored before it is used: nothing is ever signed that a restart would not stand by.
-        store(dir, &next)?;
+        if !self.options.store.replace(kept, &Texts::of(&next))? {
+            // another replica was faster: its root is taken over the next time
+            return Ok(false);
+        }
         tracing::info!(target: SCOPE, "rotated the self-signed root; {} roots are trusted now", next.bundle().roots().len());
         live.replace(next);
         Ok(true)
+    }
+
+    fn is_time_to_check(&self, now: SystemTime) -> bool {
+        let Some(checks) = self.options.checks else { return false };
+        let mut next = self.next_check.lock();
+        // a clock that was set back must not put it off
+        let early = now < *next && *next <= now + checks.every.max(checks.first);
+        if !early {
+            *next = now + checks.every;
+        }
+        !early
     }
 
     /// Reads the plugged-in files again and shows them in `live` if they are other ones. As
@@ -167,15 +250,15 @@ impl State {
             let path = dir.to_path_buf();
             return Err(Error::File { path, source: io::Error::other("the plugged-in CA files are gone") });
         };
-        if texts == old.0 {
+        if texts == *old {
             return Ok(false);
         }
         let next = Authority::from_pem(&texts.parts(), self.options.limits, now)
-            .map_err(unusable(dir, PLUGGED_HINT))?;
+            .map_err(unusable(dir, PLUGGED_ADVICE))?;
         self.check_roots(dir, live.authority().bundle(), next.bundle())?;
         tracing::info!(target: SCOPE, "plugged-in CA of {} reloaded", dir.display());
         live.replace(next);
-        *present = Some(Plugged(texts));
+        *present = Some(texts);
         Ok(true)
     }
 
@@ -203,8 +286,9 @@ impl State {
 /// (`issuer-key.pem`, readable by the owner only) and made if there is none.
 pub fn token_issuer(own: &Path, name: &str) -> Result<Issuer, Error> {
     let path = own.join("issuer-key.pem");
-    let unfit =
-        |e: key::Error| unusable(own, OWN_HINT)(authority::Error::Plugged(format!("issuer-key.pem: {e}")));
+    let unfit = |e: key::Error| {
+        unusable(own, ISSUER_ADVICE)(authority::Error::Plugged(format!("issuer-key.pem: {e}")))
+    };
     let key = match read(&path)?.map(SecretText::from) {
         Some(text) => PrivateKey::from_pem(&text).map_err(unfit)?,
         None => {
@@ -217,12 +301,12 @@ pub fn token_issuer(own: &Path, name: &str) -> Result<Issuer, Error> {
     Issuer::new(name, &key).map_err(unfit)
 }
 
-fn unusable<'a>(dir: &'a Path, hint: &'static str) -> impl Fn(authority::Error) -> Error + 'a {
-    move |source| Error::Unusable { dir: dir.to_path_buf(), source, hint }
+fn unusable<'a>(dir: &'a Path, advice: &'static str) -> impl Fn(authority::Error) -> Error + 'a {
+    move |source| Error::Unusable { place: dir.display().to_string(), source, advice }
 }
 
 /// A file's text; `None` if there is no such file.
-fn read(path: &Path) -> Result<Option<String>, Error> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -230,7 +314,8 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-fn required(path: &Path) -> Result<String, Error> {
+/// A file's text, which must be there.
+pub(super) fn required(path: &Path) -> Result<String, Error> {
     let missing = || io::Error::new(io::ErrorKind::NotFound, "the file is missing beside the others");
     read(path)?.ok_or_else(|| Error::File { path: path.to_path_buf(), source: missing() })
 }
@@ -255,50 +340,47 @@ fn read_plugged(dir: &Path) -> Result<Option<Texts>, Error> {
     }))
 }
 
-fn open_own(options: &Options, now: SystemTime) -> Result<Authority, Error> {
-    let dir = &options.own;
-    // `ca-cert.pem` is written last: without it the others are what a process that died while making them left.
-    let Some(ca_cert) = read(&dir.join("ca-cert.pem"))? else {
-        let new =
-            Authority::self_signed(&options.root, options.limits, now).map_err(unusable(dir, OWN_HINT))?;
-        store(dir, &new)?;
-        tracing::info!(target: SCOPE, "made a new self-signed root in {}", dir.display());
-        return Ok(new);
-    };
-    let texts = Texts {
-        ca_cert,
-        ca_key: required(&dir.join("ca-key.pem"))?.into(),
-        root_cert: required(&dir.join("root-cert.pem"))?,
-        cert_chain: String::new(),
-    };
-    let loaded = Authority::from_pem(&texts.parts(), options.limits, now);
-    let error = match loaded {
-        Ok(authority) => return Ok(authority),
-        Err(error) => error,
-    };
-    // A root that ended while nothing was running gets its successor now, under the same key.
-    let ended = identity::cert::parse_chain(&texts.ca_cert)
-        .ok()
-        .and_then(|c| c.first().map(identity::Certificate::not_after));
-    let Some(ended) = ended.filter(|end| *end <= now) else {
-        return Err(unusable(dir, OWN_HINT)(error));
-    };
-    let before = ended.checked_sub(Duration::from_secs(1)).unwrap_or(ended);
-    let next = Authority::from_pem(&texts.parts(), options.limits, before)
-        .and_then(|old| old.rotate(&options.root, now))
-        .map_err(unusable(dir, OWN_HINT))?;
-    store(dir, &next)?;
-    tracing::warn!(target: SCOPE, "the self-signed root in {} had expired and has been renewed", dir.display());
-    Ok(next)
+/// The signing certificate, if it can be read.
+fn first_of(kept: &Texts) -> Option<Certificate> {
+    identity::cert::parse_chain(&kept.ca_cert).ok()?.into_iter().next()
 }
 
-/// Stores the authority: the key first, the signing certificate last, each file in one step.
-fn store(dir: &Path, authority: &Authority) -> Result<(), Error> {
-    let put = |name: &str, text: &str, mode: u32| {
-        let path = dir.join(name);
-        write_atomic(&path, text.as_bytes(), mode).map_err(|source| Error::File { path, source })
+/// The kept root, else a new one, which is kept.
+fn open_own(options: &Options, now: SystemTime) -> Result<Authority, Error> {
+    let store = &*options.store;
+    let kept = match store.load()? {
+        Some(kept) => kept,
+        None => {
+            let new = Authority::self_signed(&options.root, options.limits, now);
+            let new = new.map_err(|source| options.unusable(source))?;
+            if store.create(&Texts::of(&new))? {
+                tracing::info!(target: SCOPE, "made a new self-signed root in {}", store.place());
+                return Ok(new);
+            }
+            // another replica was faster: everybody goes on with its root
+            let gone = || Error::Gone { place: store.place(), advice: store.advice() };
+            store.load()?.ok_or_else(gone)?
+        }
     };
-    put("ca-key.pem", &authority.key().to_pkcs8_pem(), PRIVATE)?;
-    put("root-cert.pem", &authority.bundle().to_pem(), PUBLIC)?;
-    put("ca-cert.pem", &authority.certificate().to_pem(), PUBLIC)
+    match options.read(&kept, now) {
+        Ok(authority) => Ok(authority),
+        Err(error) => renew(options, &kept, now, error),
+    }
+}
+
+/// A root that ended while nothing was running gets its successor now, under the same key.
+fn renew(options: &Options, kept: &Texts, now: SystemTime, error: Error) -> Result<Authority, Error> {
+    let ended = first_of(kept).map(|root| root.not_after());
+    let Some(ended) = ended.filter(|end| *end <= now) else { return Err(error) };
+    let before = ended.checked_sub(Duration::from_secs(1)).unwrap_or(ended);
+    let next = options.successor(&options.read(kept, before)?, now)?;
+    if options.store.replace(kept, &Texts::of(&next))? {
+        tracing::warn!(target: SCOPE, "the self-signed root in {} had expired and has been renewed", options.store.place());
+        return Ok(next);
+    }
+    // another replica was faster
+    match options.store.load()? {
+        Some(kept) => options.read(&kept, now),
+        None => Err(error),
+    }
 }

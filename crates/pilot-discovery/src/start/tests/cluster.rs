@@ -1,6 +1,6 @@
 //! The control plane of a cluster: a real API server instead of a folder.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
@@ -113,7 +113,9 @@ async fn a_cluster_is_served_and_followed_and_its_mesh_configuration_too() {
         maps.get_opt("istio-ca-root-cert").await.unwrap()
     });
     let data = written.await.unwrap().data.unwrap();
-    assert_eq!(data["root-cert.pem"], fs::read_to_string(folder.path().join("ca/root-cert.pem")).unwrap());
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
+    let root = secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone();
+    assert_eq!(data["root-cert.pem"].as_bytes(), root);
 
     // the endpoint moves
     apply::<EndpointSlice>(&client, "shop", slice("10.1.0.2")).await;
@@ -142,6 +144,7 @@ async fn a_cluster_is_served_and_followed_and_its_mesh_configuration_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_served_before_the_api_server_answers() {
     let mut server = ApiServer::start().await.unwrap();
+    namespace(&server.client().await.unwrap(), "istio-system").await;
     server.kill();
     let folder = tempfile::tempdir().unwrap();
     let mut starting = std::pin::pin!(start(options_of(&server, folder.path(), "--grpcAddr=127.0.0.1:0")));

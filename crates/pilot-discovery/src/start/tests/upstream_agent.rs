@@ -13,7 +13,7 @@ use identity::csr;
 use identity::key::{Kind as KeyKind, PrivateKey};
 use identity::token::Issuer;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
 use proto::envoy::config::core::v3::Node;
@@ -99,9 +99,9 @@ async fn rule_of(issuer: &Issuer) -> String {
 }
 
 /// A connection that verifies the control plane as agents do that reach it by address (`ISTIOD_SAN`).
-async fn connect(folder: &Path, running: &Running) -> Channel {
+async fn connect(root_cert: &[u8], running: &Running) -> Channel {
     let mut roots = RootCertStore::empty();
-    for root in CertificateDer::pem_file_iter(folder.join(".ca/root-cert.pem")).unwrap() {
+    for root in CertificateDer::pem_slice_iter(root_cert) {
         roots.add(root.unwrap()).unwrap();
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -191,11 +191,16 @@ async fn istios_agent_gets_a_certificate_and_its_configuration() {
     let issuer =
         Issuer::new("https://issuer.example", &PrivateKey::generate(KeyKind::P256).unwrap()).unwrap();
     let running = control_plane(folder.path(), &[("JWT_RULE", &rule_of(&issuer).await)], None).await;
-    let channel = connect(folder.path(), &running).await;
+    let root = fs::read(folder.path().join(".ca/root-cert.pem")).unwrap();
+    let channel = connect(&root, &running).await;
     let hour = Duration::from_secs(3600);
     let token = issuer.mint("default", "web", "istio-ca", hour, SystemTime::now()).unwrap();
     served(&channel, &token).await;
     running.stop(Duration::from_secs(10)).await;
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,10 +208,7 @@ async fn in_a_cluster_the_tokens_of_its_service_accounts_are_good() {
     let server = ApiServer::start().await.unwrap();
     let client = server.client().await.unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-    let web = ServiceAccount {
-        metadata: ObjectMeta { name: Some("web".into()), ..ObjectMeta::default() },
-        ..ServiceAccount::default()
-    };
+    let web = ServiceAccount { metadata: named("web"), ..ServiceAccount::default() };
     accounts.create(&PostParams::default(), &web).await.unwrap();
     let token = async |audience: &str| {
         let spec =
@@ -217,8 +219,14 @@ async fn in_a_cluster_the_tokens_of_its_service_accounts_are_good() {
     };
 
     let folder = tempfile::tempdir().unwrap();
+    let spaces: Api<Namespace> = Api::all(client.clone());
+    let space = Namespace { metadata: named("istio-system"), ..Namespace::default() };
+    spaces.create(&PostParams::default(), &space).await.unwrap();
     let running = control_plane(folder.path(), &[], Some(&server)).await;
-    let channel = connect(folder.path(), &running).await;
+    assert!(!folder.path().join(".ca").exists(), "the root is kept in the cluster");
+    let secrets: Api<Secret> = Api::namespaced(client, "istio-system");
+    let root = secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone();
+    let channel = connect(&root, &running).await;
     served(&channel, &token("istio-ca").await).await;
     let elsewhere = token("https://kubernetes.default.svc").await;
     let mut stream = Stream::new(channel, Variant::Delta, node(), headers(&elsewhere));
