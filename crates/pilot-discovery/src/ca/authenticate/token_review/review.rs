@@ -1,9 +1,11 @@
 //! One TokenReview: what is asked, and how the answer is read.
 
+use std::fmt;
+
 use identity::token::{self, Pod};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus, UserInfo};
-use kube::Api;
-use kube::api::PostParams;
+use kube::Resource as _;
+use kube::api::{PostParams, Request};
 
 use crate::ca::Reason;
 
@@ -32,8 +34,24 @@ pub(super) async fn ask(client: &kube::Client, token: &str, audiences: &[String]
         spec: TokenReviewSpec { audiences: wanted, token: token.to_owned() },
         ..TokenReview::default()
     };
-    match Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &asked).await {
-        Ok(answer) => read(answer.status.unwrap_or_default(), audiences),
+    let undecided = |error: &dyn fmt::Display| {
+        Err(Reason::Undecided(format!("the API server was not to be asked: {error}")))
+    };
+    let requests = Request::new(TokenReview::url_path(&(), None));
+    let request = match serde_json::to_vec(&asked) {
+        Ok(body) => requests.create(&PostParams::default(), body),
+        Err(error) => return undecided(&error),
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return undecided(&error),
+    };
+    // read here: the client would write an answer that it cannot read into the log, and this one repeats the token
+    match client.request_text(request).await {
+        Ok(answer) => match serde_json::from_str::<TokenReview>(&answer) {
+            Ok(answer) => read(answer.status.unwrap_or_default(), audiences),
+            Err(_) => undecided(&"its answer is not a TokenReview"),
+        },
         Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => {
             let text = format!(
                 "the API server does not let this control plane create TokenReviews ({}); give its service account \
@@ -42,7 +60,7 @@ pub(super) async fn ask(client: &kube::Client, token: &str, audiences: &[String]
             );
             Err(Reason::Undecided(text))
         }
-        Err(error) => Err(Reason::Undecided(format!("the API server was not to be asked: {error}"))),
+        Err(error) => undecided(&error),
     }
 }
 
