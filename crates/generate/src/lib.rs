@@ -21,7 +21,7 @@ pub mod proxy;
 pub mod routes;
 pub mod scope;
 pub mod secrets;
-mod telemetry;
+pub mod telemetry;
 
 pub use catalog::{Class, Generator};
 pub use encoded::{Resource, Section, TypeName};

@@ -1,6 +1,7 @@
 //! Telemetry: what the Telemetry API and MeshConfig ask of one proxy (as pilot/pkg/model/telemetry.go).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use config::Kind;
 use config::mesh::{ExtensionProvider, MeshConfig};
@@ -50,31 +51,38 @@ impl<'a> Applicable<'a> {
         self.tracing.extend(&spec.tracing);
     }
 
-    /// The policies of a proxy: the root namespace's, its namespace's, then those that select it
-    /// (as `applicableTelemetries`).
+    /// What the policies of a proxy say.
     pub(crate) fn of<L: Level>(r: &Reads<L>, world: &'a World, proxy: &Proxy) -> Self {
-        let root = crate::settings(r, world).root_namespace();
         let mut out = Self::default();
-        let own = sorted(r, world, &proxy.namespace);
-        let apart = !root.is_empty() && *root != *proxy.namespace;
-        if apart && let Some(wide) = sorted(r, world, root).into_iter().find(|p| is_wide(&p.spec)) {
-            out.add(r, wide);
-        }
-        if let Some(wide) = own.iter().find(|p| is_wide(&p.spec)) {
-            out.add(r, wide);
-        }
-        for policy in own.iter().filter(|p| !is_wide(&p.spec) && selects(&p.spec, proxy)) {
-            out.add(r, policy);
-        }
+        applicable(r, world, proxy).into_iter().for_each(|policy| out.add(r, policy));
         out
     }
 }
 
+/// The policies of a proxy: the root namespace's, its namespace's, then those that select it (as
+/// `applicableTelemetries`).
+fn applicable<'a, L: Level>(r: &Reads<L>, world: &'a World, proxy: &Proxy) -> Vec<&'a Arc<TelemetryPolicy>> {
+    let root = crate::settings(r, world).root_namespace();
+    let own = sorted(r, world, &proxy.namespace);
+    let apart = !root.is_empty() && *root != *proxy.namespace;
+    let wide_of_root = if apart { sorted(r, world, root) } else { Vec::new() };
+    let wide_of_root = wide_of_root.into_iter().find(|p| is_wide(&p.spec));
+    let wide_of_own = own.iter().find(|p| is_wide(&p.spec)).copied();
+    let selecting = own.iter().filter(|p| !is_wide(&p.spec) && selects(&p.spec, proxy)).copied();
+    wide_of_root.into_iter().chain(wide_of_own).chain(selecting).collect()
+}
+
+/// The telemetry policies that hold for a proxy, the widest first; for pages that show them.
+#[must_use]
+pub fn policies_of(world: &World, proxy: &Proxy) -> Vec<Arc<TelemetryPolicy>> {
+    applicable(&Reads::<crate::plan::EditionOf>::new(), world, proxy).into_iter().cloned().collect()
+}
+
 /// Policies of a namespace, oldest first.
-fn sorted<'a, L: Level>(r: &Reads<L>, world: &'a World, namespace: &str) -> Vec<&'a TelemetryPolicy> {
-    let namespace = std::sync::Arc::from(namespace);
+fn sorted<'a, L: Level>(r: &Reads<L>, world: &'a World, namespace: &str) -> Vec<&'a Arc<TelemetryPolicy>> {
+    let namespace = Arc::from(namespace);
     let rows = world.telemetry_policies.bucket::<TelemetryPoliciesOf, L>(r, &namespace);
-    let mut out: Vec<&TelemetryPolicy> = rows.map(|(_, row)| &**row).collect();
+    let mut out: Vec<&Arc<TelemetryPolicy>> = rows.map(|(_, row)| row).collect();
     out.sort_by_key(|p| (p.created, p.name.clone()));
     out
 }
@@ -83,7 +91,9 @@ fn has_target(spec: &Telemetry) -> bool {
     spec.target_ref.is_some() || !spec.target_refs.is_empty()
 }
 
-fn is_wide(spec: &Telemetry) -> bool {
+/// Whether a policy is for its whole namespace, or from the root namespace for the whole mesh.
+#[must_use]
+pub fn is_wide(spec: &Telemetry) -> bool {
     spec.selector.as_ref().is_none_or(|s| s.match_labels.is_empty()) && !has_target(spec)
 }
 

@@ -110,10 +110,25 @@ impl Admission {
         if from.is_some_and(|ip| ip.to_canonical().is_loopback()) {
             return Ok(Sight::All);
         }
-        let namespaces: BTreeSet<String> =
-            self.authenticate(proofs).await?.0.iter().map(|id| id.namespace().to_owned()).collect();
+        Ok(self.sight_within(&self.authenticate(proofs).await?))
+    }
+
+    /// What of the debug pages a client of the discovery service may see; `None` if it did not prove who it is.
+    #[must_use]
+    pub fn sight_of(&self, who: &Verified) -> Option<Sight> {
+        (!who.0.is_empty()).then(|| self.sight_within(who))
+    }
+
+    /// Whether debug pages are for the control plane's namespaces.
+    #[must_use]
+    pub fn debug_by_namespace(&self) -> bool {
+        self.rules.debug_by_namespace
+    }
+
+    fn sight_within(&self, who: &Verified) -> Sight {
+        let namespaces: BTreeSet<String> = who.0.iter().map(|id| id.namespace().to_owned()).collect();
         let all = !self.rules.debug_by_namespace
             || namespaces.iter().any(|ns| self.rules.debug_namespaces.contains(ns));
-        Ok(if all { Sight::All } else { Sight::Namespaces(namespaces) })
+        if all { Sight::All } else { Sight::Namespaces(namespaces) }
     }
 }

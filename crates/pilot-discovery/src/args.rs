@@ -75,7 +75,7 @@ const VALUES: &[(&str, &str, &str)] = &[
 ];
 /// Flags that are on or off, with their defaults and what they are for.
 const SWITCHES: &[(&str, bool, &str)] = &[
-    ("profile", true, "Without effect yet. Profiling pages."),
+    ("profile", true, "Profiling pages below /debug/pprof/."),
     ("log_as_json", false, "Log lines are JSON."),
     ("short", false, "The answer of `version` is the version alone."),
     ("help", false, "Prints how to use it."),

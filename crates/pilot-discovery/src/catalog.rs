@@ -3,10 +3,10 @@
 //! Proxies with equal properties are one class and share everything; classes that see the same share what depends on
 //! that alone. An edition handed out twice is the same `Arc` both times, so the server compares it once for all.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -19,7 +19,10 @@ use proto::google::protobuf::value;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tables::{Revision, Snapshot as _, Story};
 use tokio::sync::watch;
-use xds::{Catalog, Edition, Intercept, Observation, Peer, Refusal, Request, Section, Sections, TypeUrl};
+use xds::{
+    Catalog, Edition, Intercept, Observation, Peer, Refusal, Request, Resources, Section, Sections, TypeUrl,
+    Wish,
+};
 
 use crate::admission::{Admission, Verified};
 use crate::events::{Event, Events, Kind};
@@ -80,6 +83,14 @@ struct Inner {
     events: Arc<Events>,
     admission: Admission,
     virtual_hosts: bool,
+    questions: OnceLock<Weak<dyn Questions>>,
+}
+
+/// Who answers what clients ask about the control plane itself, on the streams of the discovery service.
+pub trait Questions: Send + Sync {
+    /// The answer to a question of this type about these names, for who proved to be this; `None` for what is no
+    /// question.
+    fn answer(&self, who: &Verified, of: &TypeUrl, names: &[&str]) -> Option<Result<Resources, Refusal>>;
 }
 
 /// The catalog of a mesh.
@@ -130,7 +141,14 @@ impl MeshCatalog {
             events,
             admission,
             virtual_hosts: options.virtual_hosts,
+            questions: OnceLock::new(),
         }))
+    }
+
+    /// From now on this one answers questions, as long as it is there. The first one that is given stays.
+    pub fn ask(&self, questions: &Arc<impl Questions + 'static>) {
+        let questions: Arc<dyn Questions> = questions.clone();
+        let _ = self.0.questions.set(Arc::downgrade(&questions));
     }
 
     /// The present world.
@@ -168,6 +186,21 @@ impl MeshCatalog {
     pub fn counts(&self) -> (usize, usize) {
         let classes = self.0.classes.lock();
         (classes.known.len(), classes.editions.len())
+    }
+
+    /// The resources that are kept for connected proxies: by type URL, by name and version, with their bytes.
+    #[must_use]
+    pub fn kept(&self) -> BTreeMap<&'static str, BTreeMap<(String, u64), usize>> {
+        let editions: Vec<(TypeName, Arc<Edition>)> = {
+            let classes = self.0.classes.lock();
+            classes.editions.iter().map(|(key, (_, edition))| (key.of, edition.clone())).collect()
+        };
+        let mut kept: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (of, edition) in editions {
+            let resources = edition.iter().map(|r| ((r.name.to_string(), r.version), r.body.len()));
+            kept.entry(of.url()).or_default().extend(resources);
+        }
+        kept
     }
 
     /// The class of a connected node.
@@ -353,6 +386,26 @@ impl Inner {
     }
 }
 
+impl MeshCatalog {
+    /// Answers a request that is a question about the control plane, and lets all others pass.
+    fn question(&self, client: &Member, request: &Request) -> Intercept {
+        if !matches!(request.type_url, TypeUrl::Other(_)) {
+            return Intercept::Pass;
+        }
+        let Some(questions) = self.0.questions.get().and_then(Weak::upgrade) else { return Intercept::Pass };
+        let names = match &request.wish {
+            Wish::Delta { subscribe, .. } => subscribe,
+            Wish::Sotw { names } => names,
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match questions.answer(&client.verified, &request.type_url, &names) {
+            None => Intercept::Pass,
+            Some(Ok(resources)) => Intercept::Answer(resources),
+            Some(Err(refusal)) => Intercept::Refuse(refusal),
+        }
+    }
+}
+
 /// Whether the proxy's agent asks only those control planes for virtual hosts that have them. Upstream's agents pass
 /// everything on, and a proxy that had virtual hosts from here could not go back to an upstream control plane.
 fn agent_keeps_hosts_back(node: &Node) -> bool {
@@ -405,7 +458,7 @@ impl Catalog for MeshCatalog {
 
     fn intercept(&self, client: &Arc<Member>, request: &Request) -> Intercept {
         if request.type_url != TypeUrl::HealthInformation {
-            return Intercept::Pass;
+            return self.question(client, request);
         }
         // a report, not a subscription: there is no registration yet whose health it could be
         let healthy = request.error.is_none();

@@ -10,8 +10,10 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{Extensions, HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use generate::TypeName;
+use mesh::World;
 use process::metrics::{self, Metrics};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sources::kubernetes::Directory;
 use tokio::sync::watch;
 use xds::server::{Connection, Connections};
@@ -24,7 +26,11 @@ use crate::objects::Objects;
 
 mod clients;
 mod dump;
+mod internals;
+mod policies;
+mod profile;
 mod provenance;
+mod questions;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -51,6 +57,10 @@ pub struct Debug {
     pub clusters: Option<Directory>,
     /// `ENABLE_DEBUG_ON_HTTP`.
     pub enabled: bool,
+    /// `UNSAFE_ENABLE_ADMIN_ENDPOINTS`.
+    pub admin: bool,
+    /// `--profile`.
+    pub profile: bool,
 }
 
 type Shared = Arc<Debug>;
@@ -63,30 +73,49 @@ enum Page {
     Refused(StatusCode, String),
 }
 
-/// The pages: name, meaning, whether callers of other namespaces may see it about their own proxies.
+/// The one page that changes something, which has to be allowed (`UNSAFE_ENABLE_ADMIN_ENDPOINTS`).
+const DISCONNECT: &str = "force_disconnect";
+
+/// The pages: name, meaning, whether callers of other namespaces may see it about their own proxies. Sorted. Names with a
+/// question mark are for lists only.
 const PAGES: &[(&str, &str, bool)] = &[
-    ("adsz", "Connected clients and what they watch; push=true makes them look for changes", false),
+    ("adsz", "Connected clients and what they watch; takes proxyID", false),
+    ("adsz?push=true", "Makes all clients look for changes", false),
+    ("ambientz", "Workloads, services and policies of the ambient mode", false),
+    ("authorizationz", "Authorization policies", false),
+    ("cachez", "The names of the resources that are kept, by type", false),
+    ("cachez?sizes=true", "The size of the resources that are kept, by type", false),
     ("clusterz", "The clusters that are read, and how far", false),
     ("config_dump", "What a proxy was given, in the form of Envoy's own dump; needs proxyID", true),
     ("configz", "Every Istio object that is known, without those of Kubernetes", false),
     ("connections", "Connected clients", false),
+    ("ecdsz", "The extension configurations of a proxy; needs proxyID", false),
     ("edsz", "The endpoints of a proxy; needs proxyID", true),
     ("endpointShardz", "Endpoints of every service", false),
+    ("endpointz", "Obsolete, use endpointShardz", false),
     ("events", "What happened since a number, a JSON object per line; since=N", false),
+    (DISCONNECT, "Ends the connection of a proxy; needs proxyID", false),
+    ("inject", "The templates of injection", false),
+    ("instancesz", "The service ports that each proxy serves", false),
+    ("krtz", "The tables of the mesh and the keys in them", false),
     ("list", "The names of these pages", false),
+    ("mcsz", "Services of the Multi-Cluster Services API", false),
     ("memoz", "What is remembered of what was built, per kind", false),
     ("mesh", "The mesh configuration in effect", false),
     ("ndsz", "The names a proxy can resolve; needs proxyID", true),
+    ("networkz", "The gateways between networks", false),
     (
         "provenance",
         "Where the resources of a proxy come from: object, field, file and line, or which default; needs proxyID, takes type=cds,... and resource=NAME",
         false,
     ),
     ("push_status", "Size of the mesh and of what is kept for it", false),
+    ("pushcontext", "Authorization policies and the gateways between networks", false),
     ("registryz", "Every service that is known", false),
     ("resourcesz", "The types each client watches", false),
     ("sidecarz", "What a proxy can see; needs proxyID", false),
     ("syncz", "What each proxy was sent and has accepted", false),
+    ("telemetryz", "Telemetry policies, of one proxy with proxyID", false),
 ];
 
 /// The routes of the monitoring port.
@@ -104,7 +133,7 @@ pub fn http(debug: Shared) -> Router {
     let pages = Router::new()
         .route("/debug", get(show_index))
         .route("/debug/", get(show_index))
-        .route("/debug/{page}", get(show_page));
+        .route("/debug/{*page}", get(show_page));
     let router = if debug.enabled { ready.merge(pages) } else { ready };
     router.with_state(debug)
 }
@@ -120,10 +149,10 @@ async fn show_metrics(State(debug): State<Shared>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], debug.metrics.render()).into_response()
 }
 
-async fn show_index() -> Response {
-    let rows: String = PAGES
-        .iter()
-        .map(|(name, what, _)| {
+async fn show_index(State(debug): State<Shared>) -> Response {
+    let rows: String = debug
+        .pages()
+        .map(|(name, what)| {
             format!("<tr><td><a href=\"/debug/{name}\">{name}</a></td><td>{what}</td></tr>\n")
         })
         .collect();
@@ -140,8 +169,13 @@ async fn show_page(
     from: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Response {
-    let Some((name, _, shared)) = PAGES.iter().find(|(name, ..)| *name == page) else {
-        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    let profile =
+        page.strip_prefix("pprof").filter(|_| debug.profile).and_then(|rest| rest.strip_prefix('/'));
+    let found = PAGES.iter().find(|(name, ..)| *name == page && debug.has(name));
+    let (name, shared) = match (found, profile) {
+        (Some((name, _, shared)), _) => (*name, *shared),
+        (None, Some(_)) => ("pprof", false),
+        (None, None) => return (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
     };
     let from = from.map(|axum::Extension(ConnectInfo(address))| address);
     let proofs = Peer { address: from, ..Peer::of(&headers, &Extensions::new()) };
@@ -161,9 +195,11 @@ async fn show_page(
         let text = "callers of other namespaces than the control plane's may not see this\n";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
+    if let Some(profile) = profile {
+        return profile::page(profile).into_response(false);
+    }
     let pretty = parameters.contains_key("pretty");
     // pages may build what nobody has asked for yet, and render much
-    let name = *name;
     let made = tokio::task::spawn_blocking(move || debug.page(name, &parameters, &sight)).await;
     match made {
         Ok(page) => page.into_response(pretty),
@@ -172,6 +208,11 @@ async fn show_page(
 }
 
 impl Page {
+    fn not_connected() -> Self {
+        let text = "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
+        Self::Refused(StatusCode::NOT_FOUND, text.to_owned())
+    }
+
     fn into_response(self, pretty: bool) -> Response {
         match self {
             Self::Json(value) => {
@@ -185,15 +226,25 @@ impl Page {
 }
 
 impl Debug {
+    /// Whether a page is served here.
+    fn has(&self, name: &str) -> bool {
+        self.admin || name != DISCONNECT
+    }
+
+    /// The pages that are served here, with their meaning.
+    fn pages(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let own = PAGES.iter().map(|(name, what, _)| (*name, *what)).filter(|(name, _)| self.has(name));
+        own.chain(profile::PAGES.iter().copied().filter(|_| self.profile))
+    }
+
     fn page(&self, name: &str, parameters: &Parameters, sight: &Sight) -> Page {
-        let world = || self.catalog.world();
         let text = |name: &str| parameters.get(name).map_or("", String::as_str);
         match name {
             "syncz" => Page::Json(clients::syncz(&self.connections.list(), text("namespace"), &self.cluster)),
             "adsz" if text("push") == "true" => {
                 Page::Text(format!("Pushed to {} clients\n", self.connections.push("")))
             }
-            "adsz" => Page::Json(clients::adsz(&self.connections.list(), true)),
+            "adsz" => self.clients(parameters),
             "connections" => Page::Json(clients::adsz(&self.connections.list(), false)),
             "resourcesz" => Page::Json(clients::resources(&self.connections.list())),
             "events" => {
@@ -205,19 +256,88 @@ impl Debug {
             "config_dump" => self.about_proxy(parameters, sight, |class| {
                 dump::config_dump(&self.catalog, class, text("types"), parameters.contains_key("include_eds"))
             }),
-            "edsz" => self.about_proxy(parameters, sight, |class| dump::endpoints(&self.catalog, class)),
-            "ndsz" => self.about_proxy(parameters, sight, |class| dump::names(&self.catalog, class)),
+            "edsz" => self.about_type(parameters, sight, TypeName::Endpoint),
+            "ndsz" => self.about_type(parameters, sight, TypeName::NameTable),
+            "ecdsz" => self.about_type(parameters, sight, TypeName::Extension),
+            DISCONNECT => self.disconnect(parameters, sight),
             "sidecarz" => self.about_proxy(parameters, sight, |class| world::scope(&self.catalog, class)),
             "provenance" => self.provenance(parameters, sight),
-            "registryz" => Page::Json(world::services(&world())),
-            "endpointShardz" => Page::Json(world::endpoints(&world())),
+            "telemetryz" if parameters.contains_key("proxyID") => {
+                self.about_proxy(parameters, sight, |class| {
+                    policies::telemetry_of(&self.catalog.world(), class)
+                })
+            }
+            _ => Self::about_mesh(name, &self.catalog.world(), parameters)
+                .unwrap_or_else(|| self.about_us(name, parameters)),
+        }
+    }
+
+    /// A page about the mesh, for all proxies.
+    fn about_mesh(name: &str, world: &World, parameters: &Parameters) -> Option<Page> {
+        Some(Page::Json(match name {
+            "registryz" => world::services(world),
+            "endpointShardz" | "endpointz" => world::endpoints(world),
+            "mesh" => world::mesh(world),
+            "authorizationz" => policies::authorization(world),
+            "telemetryz" if !parameters.contains_key("proxyID") => policies::telemetry(world),
+            "networkz" => policies::networks(world),
+            "pushcontext" => policies::push_context(world),
+            "krtz" => internals::tables(world),
+            // what there is nothing of is said in the form of what there is
+            "mcsz" => json!([]),
+            "ambientz" => json!({ "workloads": [], "services": [], "policies": [] }),
+            _ => return None,
+        }))
+    }
+
+    /// A page about the control plane itself.
+    fn about_us(&self, name: &str, parameters: &Parameters) -> Page {
+        let given = |name: &str| parameters.get(name).is_some_and(|value| !value.is_empty());
+        match name {
             "configz" => Page::Json(world::objects(&self.objects.list())),
             "clusterz" => Page::Json(world::clusters(&self.cluster, self.clusters.as_ref())),
-            "mesh" => Page::Json(world::mesh(&world())),
             "push_status" => Page::Json(world::sizes(&self.catalog, self.connections.len())),
             "memoz" => Page::Json(world::memos(&self.catalog)),
-            _ => Page::Json(PAGES.iter().map(|(name, ..)| Value::from(format!("/debug/{name}"))).collect()),
+            "instancesz" => Page::Json(internals::instances(&self.catalog, &self.connections.list())),
+            "cachez" if given("clear") => {
+                let text = "What is kept follows the mesh and cannot be stale: there is nothing to clear\n";
+                Page::Refused(StatusCode::NOT_IMPLEMENTED, text.to_owned())
+            }
+            "cachez" => Page::Json(internals::cache(&self.catalog, given("sizes"))),
+            // as upstream where there is no webhook
+            "inject" => Page::Refused(StatusCode::NOT_FOUND, String::new()),
+            _ => Page::Json(self.list()),
         }
+    }
+
+    /// The names of the pages, without this one and those of profiling, which only HTTP has.
+    fn list(&self) -> Value {
+        let names = PAGES.iter().map(|(name, ..)| *name);
+        names.filter(|name| *name != "list" && self.has(name)).map(Value::from).collect()
+    }
+
+    fn clients(&self, parameters: &Parameters) -> Page {
+        let mut clients = self.connections.list();
+        if let Some(id) = parameters.get("proxyID").filter(|id| !id.is_empty()) {
+            let found = clients.into_iter().find(|client| client.id.contains(id.as_str()));
+            let Some(found) = found else { return Page::not_connected() };
+            clients = vec![found];
+        }
+        Page::Json(clients::adsz(&clients, true))
+    }
+
+    fn disconnect(&self, parameters: &Parameters, sight: &Sight) -> Page {
+        match self.connected(parameters, sight) {
+            Ok((connection, _)) => {
+                self.connections.disconnect(&connection.id);
+                Page::Text("OK".to_owned())
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    fn about_type(&self, parameters: &Parameters, sight: &Sight, of: TypeName) -> Page {
+        self.about_proxy(parameters, sight, |class| dump::of_type(&self.catalog, class, of))
     }
 
     /// A page about one proxy, which `proxyID` names by a part of its id.
@@ -256,21 +376,29 @@ impl Debug {
 
     /// The proxy that a page is about, if the caller may see it.
     fn seen(&self, parameters: &Parameters, sight: &Sight) -> Result<generate::Class, Page> {
+        self.connected(parameters, sight).map(|(_, class)| class)
+    }
+
+    /// The same, with its connection.
+    fn connected(
+        &self,
+        parameters: &Parameters,
+        sight: &Sight,
+    ) -> Result<(Connection, generate::Class), Page> {
         let Some(id) = parameters.get("proxyID").filter(|id| !id.is_empty()) else {
             let text = "You must provide a proxyID in the query string\n";
             return Err(Page::Refused(StatusCode::BAD_REQUEST, text.to_owned()));
         };
         let found = self.connections.list().into_iter().find(|c| c.id.contains(id.as_str()));
-        let class = found.and_then(|connection| self.class_of(&connection));
-        let seen = class.filter(|class| match sight {
-            Sight::All => true,
-            Sight::Namespaces(namespaces) => namespaces.contains(&*class.namespace),
+        let seen = found.and_then(|connection| {
+            let class = self.class_of(&connection)?;
+            let sees = match sight {
+                Sight::All => true,
+                Sight::Namespaces(namespaces) => namespaces.contains(&*class.namespace),
+            };
+            sees.then_some((connection, class))
         });
-        seen.ok_or_else(|| {
-            let text =
-                "Proxy not connected to this Pilot instance. It may be connected to another instance.\n";
-            Page::Refused(StatusCode::NOT_FOUND, text.to_owned())
-        })
+        seen.ok_or_else(Page::not_connected)
     }
 
     fn class_of(&self, connection: &Connection) -> Option<generate::Class> {

@@ -59,6 +59,8 @@ pub struct Options {
     pub virtual_hosts: bool,
     /// `PILOT_XDS_SEND_TIMEOUT`; `None` for no limit.
     pub send_timeout: Option<Duration>,
+    /// `--profile`: profiling pages.
+    pub profile: bool,
     /// All switches of the environment.
     pub switches: Switches,
 }
@@ -126,6 +128,7 @@ impl Options {
                 .ok()
                 .flatten()
                 .filter(|timeout| !timeout.is_zero()),
+            profile: args.is_on("profile"),
             switches,
         };
         Ok((options, problems))

@@ -94,6 +94,8 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     ready: Arc<AtomicBool>,
+    /// Answers questions on xDS streams, where no HTTP port is served as well.
+    _debug: Arc<Debug>,
 }
 
 /// Runs until a signal says to stop.
@@ -188,22 +190,17 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         cluster: options.cluster.clone(),
         clusters: clusters.clone(),
         enabled: options.switches.enable_debug_on_http,
+        admin: options.switches.unsafe_enable_admin_endpoints,
+        profile: options.profile,
     });
+    catalog.ask(&debug);
 
     let listeners = listen(&options).await?;
     let (stop, stopped) = watch::channel(false);
     let addresses = listeners.addresses();
-    let mut tasks = match &clusters {
-        Some(clusters) => writes::begin(&options, clusters, authority.live(), selectors, stopped.clone())?,
-        None => Vec::new(),
-    };
-    if let Some(listener) = listeners.monitoring {
-        tasks.push(ports::serve_http(listener, debug::monitoring(debug.clone()), stopped.clone()));
-    }
-    if let Some(listener) = listeners.http {
-        let alone = addresses[3].is_none();
-        let router = if alone { debug::monitoring(debug) } else { debug::http(debug) };
-        tasks.push(ports::serve_http(listener, router, stopped.clone()));
+    let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
+    if let Some(clusters) = &clusters {
+        tasks.extend(writes::begin(&options, clusters, authority.live(), selectors, stopped.clone())?);
     }
     let debounce = Debounce::new(
         options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),
@@ -227,7 +224,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     for (what, address) in places.filter_map(|(what, address)| Some((what, (*address)?))) {
         tracing::info!("serving {what} on {address}");
     }
-    Ok(Running { server, catalog, addresses, stop, tasks, ready })
+    Ok(Running { server, catalog, addresses, stop, tasks, ready, _debug: debug })
 }
 
 /// Everything that is read, as it stands at first, and how it changes.
@@ -273,6 +270,20 @@ impl Listeners {
         };
         [plain, of(&self.secure), of(&self.http), of(&self.monitoring)]
     }
+}
+
+/// Serves HTTP; without a port for monitoring, the other one has its pages as well.
+fn serve_pages(
+    monitoring: Option<TcpListener>,
+    http: Option<TcpListener>,
+    debug: &Arc<Debug>,
+    stopped: &ports::Stop,
+) -> Vec<JoinHandle<()>> {
+    let alone = monitoring.is_none();
+    let of_http = if alone { debug::monitoring(debug.clone()) } else { debug::http(debug.clone()) };
+    let served = [(monitoring, debug::monitoring(debug.clone())), (http, of_http)];
+    let served = served.into_iter().filter_map(|(listener, router)| Some((listener?, router)));
+    served.map(|(listener, router)| ports::serve_http(listener, router, stopped.clone())).collect()
 }
 
 async fn listen(options: &Options) -> Result<Listeners, process::listen::Error> {

@@ -65,7 +65,9 @@ pub enum Intercept {
     /// The catalog has dealt with it; nothing is answered.
     Drop,
     /// Answer once with these resources; nothing is remembered of it.
-    Answer(Vec<Resource>),
+    Answer(Resources),
+    /// The stream ends with this: whoever asks may not, or asks for what makes no sense.
+    Refuse(Refusal),
 }
 
 /// Why a client is not served.

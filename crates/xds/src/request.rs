@@ -114,6 +114,8 @@ pub struct Resources(Vec<Piece>);
 pub(crate) enum Piece {
     Section(Arc<Section>),
     Single(Vec<Resource>),
+    /// Of another type than the response.
+    Foreign(TypeUrl, Box<[Resource]>),
 }
 
 impl Piece {
@@ -121,6 +123,7 @@ impl Piece {
         match self {
             Self::Section(section) => section.resources(),
             Self::Single(resources) => resources,
+            Self::Foreign(_, resources) => resources,
         }
     }
 }
@@ -128,6 +131,11 @@ impl Piece {
 impl Resources {
     pub(crate) fn pieces(&self) -> &[Piece] {
         &self.0
+    }
+
+    /// Adds resources of another type than the response, as answers to questions have them.
+    pub fn push_foreign(&mut self, type_url: TypeUrl, resources: Vec<Resource>) {
+        self.0.push(Piece::Foreign(type_url, resources.into()));
     }
 
     pub(crate) fn push_section(&mut self, section: Arc<Section>) {

@@ -5,7 +5,7 @@
 use super::declare::SwitchValue as _;
 
 /// What is off here, whatever upstream's default: to switch it off is no mistake.
-const NOT_YET_ON: [&str; 52] = [
+const NOT_YET_ON: [&str; 51] = [
     "AMBIENT_ENABLE_BAGGAGE",
     "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY",
     "AMBIENT_ENABLE_MULTI_NETWORK",
@@ -55,7 +55,6 @@ const NOT_YET_ON: [&str; 52] = [
     "PILOT_MULTI_NETWORK_DISCOVER_GATEWAY_API",
     "PILOT_PREFER_SENDING_HBONE",
     "RESOLVE_HOSTNAME_GATEWAYS",
-    "UNSAFE_ENABLE_ADMIN_ENDPOINTS",
     "UNSAFE_PILOT_ENABLE_RUNTIME_ASSERTIONS",
     "USE_REMOTE_CERTS",
 ];

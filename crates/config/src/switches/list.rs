@@ -203,6 +203,8 @@ switches! {
 
     // looking inside
     ENABLE_DEBUG_ON_HTTP enable_debug_on_http: bool = true, "Debug endpoints are served.";
+    UNSAFE_ENABLE_ADMIN_ENDPOINTS unsafe_enable_admin_endpoints: bool = false,
+        "A debug endpoint may end the connection of a proxy.";
 }
 
 impl Switches {

@@ -11,7 +11,7 @@ use xds::server::{Connection, TypeStatus};
 use crate::events::timestamp;
 
 /// A text of the node's metadata.
-fn metadata<'n>(node: &'n Node, name: &str) -> &'n str {
+pub(super) fn metadata<'n>(node: &'n Node, name: &str) -> &'n str {
     match node.metadata.as_ref().and_then(|m| m.fields.get(name)).and_then(|v| v.kind.as_ref()) {
         Some(Kind::StringValue(text)) => text,
         _ => "",
@@ -19,11 +19,11 @@ fn metadata<'n>(node: &'n Node, name: &str) -> &'n str {
 }
 
 /// `name.namespace`, the third part of a node id; the id itself if it has another form.
-fn proxy_name(id: &str) -> &str {
+pub(super) fn proxy_name(id: &str) -> &str {
     id.split('~').nth(2).unwrap_or(id)
 }
 
-fn namespace(node: &Node) -> &str {
+pub(super) fn namespace(node: &Node) -> &str {
     match metadata(node, "NAMESPACE") {
         "" => proxy_name(&node.id).rsplit_once('.').map_or("", |(_, namespace)| namespace),
         namespace => namespace,

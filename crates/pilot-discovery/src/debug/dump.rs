@@ -106,13 +106,9 @@ pub(super) fn config_dump(catalog: &MeshCatalog, class: &Class, types: &str, end
     json!({ "configs": configs })
 }
 
-/// The endpoints of a proxy (`/debug/edsz`).
-pub(super) fn endpoints(catalog: &MeshCatalog, class: &Class) -> Value {
-    resources(catalog, class, TypeName::Endpoint).into_iter().map(|(_, _, endpoints)| endpoints).collect()
-}
-
-/// The name table of a proxy (`/debug/ndsz`).
-pub(super) fn names(catalog: &MeshCatalog, class: &Class) -> Value {
-    let tables = resources(catalog, class, TypeName::NameTable).into_iter().map(|(_, _, table)| table);
-    tables.into_iter().next().unwrap_or_else(|| json!({}))
+/// The resources of one type as upstream shows them by themselves.
+pub(super) fn of_type(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Value {
+    let all: Vec<Value> =
+        resources(catalog, class, of).into_iter().map(|(_, _, resource)| resource).collect();
+    json!({ "configs": all })
 }

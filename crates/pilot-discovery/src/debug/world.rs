@@ -4,7 +4,8 @@ use config::Object;
 use generate::Class;
 use generate::plan::{OutboundOf, ScopeOf};
 use mesh::World;
-use mesh::services::Resolution;
+use mesh::key::ServiceKey;
+use mesh::services::{Resolution, Service};
 use serde_json::{Map, Value, json};
 use sources::kubernetes::Directory;
 use tables::Snapshot as _;
@@ -13,23 +14,22 @@ use crate::catalog::MeshCatalog;
 
 /// Every service (in the words of pilot/pkg/model/service.go: `Service`).
 pub(super) fn services(world: &World) -> Value {
-    world
-        .services
+    world.services.iter().map(|(key, row)| service(key, row)).collect()
+}
+
+/// One service.
+pub(super) fn service(key: &ServiceKey, service: &Service) -> Value {
+    let ports: Vec<Value> = service
+        .ports
         .iter()
-        .map(|(key, service)| {
-            let ports: Vec<Value> = service
-                .ports
-                .iter()
-                .map(|port| json!({"name": &*port.name, "port": port.number, "protocol": port.protocol.to_string()}))
-                .collect();
-            json!({
-                "Attributes": { "Name": &*service.name, "Namespace": &*key.namespace },
-                "hostname": key.hostname.as_str(),
-                "ports": ports,
-                "Resolution": resolution(service.resolution),
-            })
-        })
-        .collect()
+        .map(|port| json!({"name": &*port.name, "port": port.number, "protocol": port.protocol.to_string()}))
+        .collect();
+    json!({
+        "Attributes": { "Name": &*service.name, "Namespace": &*key.namespace },
+        "hostname": key.hostname.as_str(),
+        "ports": ports,
+        "Resolution": resolution(service.resolution),
+    })
 }
 
 /// Upstream's numbers.

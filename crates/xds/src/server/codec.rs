@@ -52,14 +52,22 @@ struct Form {
 }
 
 impl Form {
-    fn any_len(&self, resource: &Resource) -> usize {
+    /// What the resources of a piece are: most are what the response is.
+    fn type_of<'a>(&'a self, piece: &'a Piece) -> &'a str {
+        match piece {
+            Piece::Foreign(type_url, _) => type_url.as_str(),
+            _ => self.type_url.as_str(),
+        }
+    }
+
+    fn any_len(of: &str, resource: &Resource) -> usize {
         let body = if resource.body.is_empty() { 0 } else { bytes_len(2, resource.body.len()) };
-        string_len(1, self.type_url.as_str()) + body
+        string_len(1, of) + body
     }
 
     /// Length of one element of `resources`: an `Any`, in delta inside a `Resource`.
-    fn resource_len(&self, resource: &Resource) -> usize {
-        let any = self.any_len(resource);
+    fn resource_len(&self, of: &str, resource: &Resource) -> usize {
+        let any = Self::any_len(of, resource);
         match self.variant {
             Variant::Sotw => any,
             Variant::Delta => bytes_len(1, VERSION_LEN) + bytes_len(2, any) + string_len(3, &resource.name),
@@ -67,18 +75,18 @@ impl Form {
     }
 
     /// Length of all elements with their tags.
-    fn len(&self, resources: &[Resource]) -> usize {
-        resources.iter().map(|resource| bytes_len(2, self.resource_len(resource))).sum()
+    fn len(&self, of: &str, resources: &[Resource]) -> usize {
+        resources.iter().map(|resource| bytes_len(2, self.resource_len(of, resource))).sum()
     }
 
     /// Everything of a resource before its body.
-    fn put_before(&self, buf: &mut BytesMut, resource: &Resource) {
-        put_head(buf, 2, self.resource_len(resource));
+    fn put_before(&self, buf: &mut BytesMut, of: &str, resource: &Resource) {
+        put_head(buf, 2, self.resource_len(of, resource));
         if self.variant == Variant::Delta {
             put_string(buf, 1, &wire_version(resource.version));
-            put_head(buf, 2, self.any_len(resource));
+            put_head(buf, 2, Self::any_len(of, resource));
         }
-        put_string(buf, 1, self.type_url.as_str());
+        put_string(buf, 1, of);
         if !resource.body.is_empty() {
             put_head(buf, 2, resource.body.len());
         }
@@ -95,7 +103,7 @@ impl Form {
     fn shared(&self, piece: &Piece) -> Option<Bytes> {
         match piece {
             Piece::Section(section) => self.whole(section),
-            Piece::Single(_) => None,
+            Piece::Single(_) | Piece::Foreign(..) => None,
         }
     }
 
@@ -104,14 +112,15 @@ impl Form {
     fn whole(&self, section: &Section) -> Option<Bytes> {
         let resources = section.resources();
         let worth = self.variant == Variant::Delta && resources.iter().all(|r| r.body.len() < SHARE);
-        let len = if worth { self.len(resources) } else { 0 };
+        let of = self.type_url.as_str();
+        let len = if worth { self.len(of, resources) } else { 0 };
         if len < SHARE {
             return None;
         }
         section.written(&self.type_url, || {
             let mut buf = BytesMut::with_capacity(len);
             for resource in resources {
-                self.put_before(&mut buf, resource);
+                self.put_before(&mut buf, of, resource);
                 buf.put_slice(&resource.body);
                 self.put_after(&mut buf, resource);
             }
@@ -174,7 +183,8 @@ impl Frame {
         let pieces = self.response.resources.pieces().iter().zip(&self.shared);
         let resources: usize = pieces
             .map(|(piece, shared)| {
-                shared.as_ref().map_or_else(|| self.form.len(piece.resources()), Bytes::len)
+                let own = || self.form.len(self.form.type_of(piece), piece.resources());
+                shared.as_ref().map_or_else(own, Bytes::len)
             })
             .sum();
         let removed: usize = self.response.removed.iter().map(|name| bytes_len(6, name.len())).sum();
@@ -225,8 +235,12 @@ impl Frame {
         }
     }
 
+    fn piece(&self, piece: usize) -> Option<&Piece> {
+        self.response.resources.pieces().get(piece)
+    }
+
     fn resource(&self, piece: usize, at: usize) -> Option<&Resource> {
-        self.response.resources.pieces().get(piece)?.resources().get(at)
+        self.piece(piece)?.resources().get(at)
     }
 
     /// The next piece, at most about [`GATHER`] bytes of copies or one shared part; `None` at the end.
@@ -254,12 +268,12 @@ impl Frame {
                 put_string(buf, 1, &self.version);
                 Position::Resource(0, 0)
             }
-            Position::Resource(piece, at) => match self.resource(piece, at) {
-                Some(resource) => {
-                    self.form.put_before(buf, resource);
+            Position::Resource(piece, at) => match self.piece(piece).map(|p| (p, p.resources().get(at))) {
+                Some((of, Some(resource))) => {
+                    self.form.put_before(buf, self.form.type_of(of), resource);
                     Position::Body(piece, at)
                 }
-                None if piece < self.response.resources.pieces().len() => Position::Resource(piece + 1, 0),
+                Some((_, None)) => Position::Resource(piece + 1, 0),
                 None => Position::Tail,
             },
             Position::Body(piece, at) => {

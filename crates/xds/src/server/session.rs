@@ -9,7 +9,7 @@ use rustc_hash::FxHashSet;
 use super::holding::{Batch, Holding};
 use super::subscription::{Interner, Subscription};
 use crate::edition::{Edition, Resource};
-use crate::request::{Request, Response, Variant, Wish};
+use crate::request::{Request, Resources, Response, Variant, Wish};
 use crate::type_url::TypeUrl;
 
 mod delta;
@@ -198,9 +198,8 @@ impl Session {
     }
 
     /// A response outside of any subscription, for questions answered once.
-    pub fn answer(&mut self, type_url: TypeUrl, resources: Vec<Resource>) -> Response {
+    pub fn answer(&mut self, type_url: TypeUrl, resources: Resources) -> Response {
         let nonce = self.nonce();
-        let resources = resources.into();
         Response { variant: self.variant, type_url, nonce, revision: 0, resources, removed: Vec::new() }
     }
 

@@ -236,7 +236,7 @@ impl<C: Catalog> Stream<C> {
         let mut ticking = true;
         let mut age = self.shared.age().map(|age| Box::pin(tokio::time::sleep(age)));
         let out = self.out.clone();
-        self.handle(first);
+        self.handle(first)?;
         loop {
             if !self.read_waiting(requests)? {
                 return Ok(());
@@ -260,7 +260,7 @@ impl<C: Catalog> Stream<C> {
                 received = requests.next() => match received {
                     None => return Ok(()),
                     Some(Err(status)) => return ended_by(&status),
-                    Some(Ok(received)) => self.take(received),
+                    Some(Ok(received)) => self.take(received)?,
                 },
                 progress = self.push.progress() => self.progressed(progress).await?,
                 () = self.registration.asked_to_look() => self.note_change(),
@@ -279,7 +279,7 @@ impl<C: Catalog> Stream<C> {
                 None => break,
                 Some(None) => return Ok(false),
                 Some(Some(Err(status))) => return ended_by(&status).map(|()| false),
-                Some(Some(Ok(received))) => self.take(received),
+                Some(Some(Ok(received))) => self.take(received)?,
             }
         }
         Ok(true)
@@ -293,7 +293,7 @@ impl<C: Catalog> Stream<C> {
         }
     }
 
-    fn take(&mut self, received: Received) {
+    fn take(&mut self, received: Received) -> Result<(), Status> {
         self.shared.metrics.received(received.size);
         if let Some(node) = &received.node
             && !node.id.is_empty()
@@ -301,25 +301,26 @@ impl<C: Catalog> Stream<C> {
         {
             self.shared.catalog.node_changed(&self.client, node);
         }
-        self.handle(received.request);
+        self.handle(received.request)
     }
 
-    fn handle(&mut self, request: Request) {
+    fn handle(&mut self, request: Request) -> Result<(), Status> {
         let catalog = &self.shared.catalog;
         if !request.nonce.is_empty()
             && self.answered.get(&request.type_url).is_some_and(|nonce| **nonce == request.nonce)
         {
             // The ACK of an answer that is not a subscription.
-            return;
+            return Ok(());
         }
         catalog.observe(&self.client, Observation::Request { request: &request });
         match catalog.intercept(&self.client, &request) {
-            Intercept::Drop => return,
+            Intercept::Drop => return Ok(()),
+            Intercept::Refuse(refusal) => return Err(Status::new(refusal.code, refusal.message)),
             Intercept::Answer(resources) => {
                 let response = self.session.answer(request.type_url.clone(), resources);
                 self.answered.insert(request.type_url, response.nonce.clone());
                 self.answers.push_back(response);
-                return;
+                return Ok(());
             }
             Intercept::Pass => {}
         }
@@ -328,6 +329,7 @@ impl<C: Catalog> Stream<C> {
             self.tell(&event);
         }
         self.registration.report(&type_url, self.session.status_of(&type_url));
+        Ok(())
     }
 
     fn tell(&self, event: &Event) {

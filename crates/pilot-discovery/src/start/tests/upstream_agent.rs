@@ -36,12 +36,12 @@ const WORKLOAD: &str = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry,
     addresses: [10.96.0.1], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, location: MESH_INTERNAL, \
     endpoints: [{address: 10.1.0.5, serviceAccount: web, labels: {app: web}}]}}";
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value { kind: Some(Kind::StringValue(text.into())) }
 }
 
 /// The node of a sidecar, as its bootstrap has it.
-fn node() -> Node {
+pub(super) fn node() -> Node {
     let labels = Struct { fields: [("app".to_owned(), text("web"))].into() };
     let mut fields: BTreeMap<String, Value> = [
         ("CLUSTER_ID", "Kubernetes"),
@@ -68,7 +68,11 @@ fn node() -> Node {
 }
 
 /// A control plane in a cluster or alone.
-async fn control_plane(folder: &Path, vars: &[(&str, &str)], cluster: Option<&ApiServer>) -> Running {
+pub(super) async fn control_plane(
+    folder: &Path,
+    vars: &[(&str, &str)],
+    cluster: Option<&ApiServer>,
+) -> Running {
     fs::write(folder.join("web.yaml"), WORKLOAD).unwrap();
     let mut line = format!(
         "--configDir={} --grpcAddr= --secureGRPCAddr=127.0.0.1:0 --httpAddr= --monitoringAddr=127.0.0.1:0",
@@ -89,7 +93,7 @@ async fn control_plane(folder: &Path, vars: &[(&str, &str)], cluster: Option<&Ap
 }
 
 /// `JWT_RULE` for an issuer whose keys are to be had of a server on loopback.
-async fn rule_of(issuer: &Issuer) -> String {
+pub(super) async fn rule_of(issuer: &Issuer) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let keys = format!("http://{}/keys", listener.local_addr().unwrap());
     let jwks = issuer.jwks();
@@ -99,7 +103,7 @@ async fn rule_of(issuer: &Issuer) -> String {
 }
 
 /// A connection that verifies the control plane as agents do that reach it by address (`ISTIOD_SAN`).
-async fn connect(root_cert: &[u8], running: &Running) -> Channel {
+pub(super) async fn connect(root_cert: &[u8], running: &Running) -> Channel {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(root_cert) {
         roots.add(root.unwrap()).unwrap();
@@ -114,7 +118,7 @@ async fn connect(root_cert: &[u8], running: &Running) -> Channel {
     dial::tls(vec![address], Arc::new(config), name)(0).await.unwrap()
 }
 
-fn headers(token: &str) -> http::HeaderMap {
+pub(super) fn headers(token: &str) -> http::HeaderMap {
     let bearer = format!("Bearer {token}").parse().unwrap();
     [("authorization", bearer), ("clusterid", "Kubernetes".parse().unwrap())]
         .map(|(name, value)| (http::HeaderName::from_static(name), value))
@@ -140,7 +144,7 @@ async fn certificate(channel: &Channel, token: &str) -> Vec<String> {
 }
 
 /// A first request of a type; agents' own ones carry neither node nor names.
-fn ask(variant: Variant, of: &TypeUrl, names: &[&str], error: Option<&str>) -> Request {
+pub(super) fn ask(variant: Variant, of: &TypeUrl, names: &[&str], error: Option<&str>) -> Request {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let wish = match variant {
         Variant::Delta => Wish::Delta { subscribe: names, unsubscribe: vec![], claims: vec![] },
@@ -150,7 +154,7 @@ fn ask(variant: Variant, of: &TypeUrl, names: &[&str], error: Option<&str>) -> R
     Request { type_url: of.clone(), nonce: String::new(), error, wish }
 }
 
-async fn next(stream: &mut Stream) -> RawResponse {
+pub(super) async fn next(stream: &mut Stream) -> RawResponse {
     let next = tokio::time::timeout(Duration::from_secs(20), stream.next());
     next.await.expect("no answer").unwrap().expect("the stream ended")
 }

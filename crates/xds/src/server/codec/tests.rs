@@ -137,3 +137,35 @@ fn a_big_part_goes_out_uncopied() {
     assert_eq!(chunks.len(), 3);
     assert_eq!(chunks[1].as_ptr(), part.as_ptr());
 }
+
+#[test]
+fn an_answer_may_have_resources_of_other_types() {
+    let mut resources = Resources::from(vec![Resource::new("own", "1")]);
+    resources.push_foreign(TypeUrl::Cluster, vec![Resource::new("a", "2"), Resource::new("b", "")]);
+    resources.push_foreign(TypeUrl::Listener, vec![]);
+    resources.push_foreign(TypeUrl::Other("x".into()), vec![Resource::new("c", "3")]);
+    for variant in [Variant::Sotw, Variant::Delta] {
+        let response = Response {
+            variant,
+            type_url: TypeUrl::Other("istio.io/debug/syncz".into()),
+            nonce: "n".into(),
+            revision: 0,
+            resources: resources.clone(),
+            removed: Vec::new(),
+        };
+        let (bytes, _) = written(&response, &ControlPlane::default());
+        let message = &bytes[PREFIX..];
+        let found: Vec<Any> = match variant {
+            Variant::Sotw => DiscoveryResponse::decode(message).unwrap().resources,
+            Variant::Delta => {
+                let list = DeltaDiscoveryResponse::decode(message).unwrap().resources;
+                list.into_iter().map(|r| r.resource.unwrap()).collect()
+            }
+        };
+        let found: Vec<(&str, &[u8])> = found.iter().map(|any| (&*any.type_url, &*any.value)).collect();
+        let cluster = TypeUrl::Cluster.as_str();
+        let wanted: [(&str, &[u8]); 4] =
+            [("istio.io/debug/syncz", b"1"), (cluster, b"2"), (cluster, b""), ("x", b"3")];
+        assert_eq!(found, wanted, "{variant:?}");
+    }
+}

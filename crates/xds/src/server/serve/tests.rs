@@ -75,7 +75,7 @@ impl Catalog for Fake {
 
     fn intercept(&self, _: &Arc<str>, request: &Request) -> Intercept {
         match request.type_url.as_str() {
-            "istio.io/debug/syncz" => Intercept::Answer(vec![resource("syncz", "{}")]),
+            "istio.io/debug/syncz" => Intercept::Answer(vec![resource("syncz", "{}")].into()),
             _ => Intercept::Pass,
         }
     }
