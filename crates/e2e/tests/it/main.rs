@@ -5,6 +5,7 @@ mod deaths;
 mod edits;
 mod local_mesh;
 mod many_proxies;
+mod pods;
 mod rotation;
 mod stage;
 mod traffic;

@@ -1,0 +1,216 @@
+//! Pods of a cluster that really run: tokens of a real API server, which judges them, agents, Envoys, and their capture.
+
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use e2e::{envoy, get, programs};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use testkit::api_server::ApiServer;
+use testkit::node::{Machine, Network, Nodes, RUN, RunningPod, Sidecar};
+use testkit::{Program, eventually};
+
+use crate::stage::alone;
+
+const WITHIN: Duration = Duration::from_secs(60);
+/// The control plane's port with TLS, at the address of the machine in the pods' network.
+const DISCOVERY: u16 = 15012;
+
+/// A cluster whose pods run, and its control plane.
+struct Stage {
+    nodes: Nodes,
+    client: Client,
+    network: Network,
+    // in this order: who asks ends before who answers
+    plane: Program,
+    _server: ApiServer,
+    _directory: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn start() -> Self {
+        let network = Network::claim().unwrap();
+        let server = ApiServer::start().await.unwrap();
+        let client = server.client().await.unwrap();
+        let machines = vec![Machine::new("node-a", network.pods(1)), Machine::new("node-b", network.pods(2))];
+        let nodes = Nodes::start(client.clone(), machines).await.unwrap();
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        for name in ["istio-system", "shop"] {
+            let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("kubeconfig"), server.kubeconfig().unwrap()).unwrap();
+        let plane = control_plane(directory.path(), network.host());
+        let stage = Self { nodes, client, network, plane, _server: server, _directory: directory };
+        stage.await_plane().await;
+        stage
+    }
+
+    async fn await_plane(&self) {
+        let ready = format!("http://{}:8080/ready", self.network.host());
+        let look = async || {
+            assert!(self.plane.ended().is_none(), "{}", self.plane.tail());
+            get(&ready, &[]).ok().filter(|answer| answer.status == 200)
+        };
+        eventually("the control plane is ready", WITHIN, look).await.unwrap();
+    }
+
+    /// Refuses plain text in the whole mesh.
+    async fn be_strict(&self) {
+        let kind = GroupVersionKind::gvk("security.istio.io", "v1", "PeerAuthentication");
+        let kind = ApiResource::from_gvk(&kind);
+        let policies: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "istio-system", &kind);
+        let mut strict = DynamicObject::new("default", &kind);
+        strict.data = json!({"spec": {"mtls": {"mode": "STRICT"}}});
+        policies.create(&PostParams::default(), &strict).await.unwrap();
+    }
+
+    async fn create<K>(&self, object: Value) -> K
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Serialize
+            + DeserializeOwned
+            + Clone
+            + Debug,
+    {
+        let object: K = serde_json::from_value(object).unwrap();
+        let api: Api<K> = Api::namespaced(self.client.clone(), "shop");
+        api.create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    /// A Deployment of one pod with an account of its name, which answers at port 8080.
+    async fn deploy(&self, name: &str) {
+        self.create::<ServiceAccount>(json!({"metadata": {"name": name}})).await;
+        let labels = json!({"app": name, "security.istio.io/tlsMode": "istio"});
+        let deployment = json!({"metadata": {"name": name}, "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": labels, "annotations": {RUN: "true"}},
+                "spec": {"serviceAccountName": name, "containers": [
+                    {"name": "app", "image": "app:1", "ports": [{"name": "web", "containerPort": 8080}]},
+                ]},
+            },
+        }});
+        self.create::<Deployment>(deployment).await;
+    }
+
+    /// How many pods a Deployment has from now on.
+    async fn scale(&self, name: &str, replicas: u32) {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), "shop");
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        deployments.patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// The names of all pods of a Deployment.
+    async fn pods(&self, app: &str, count: usize) -> Vec<String> {
+        let pods = self.nodes.pods("shop", &format!("app={app}"), count).await.unwrap();
+        pods.into_iter().map(|pod| pod.metadata.name.unwrap()).collect()
+    }
+
+    /// Runs a pod with its sidecar.
+    async fn run(&self, pod: &str) -> RunningPod {
+        let discovery = SocketAddrV4::new(self.network.host(), DISCOVERY);
+        let sidecar = Sidecar::new(&programs().join("pilot-agent"), &envoy(), discovery);
+        self.nodes.run(&self.network, "shop", pod, &sidecar).await.unwrap()
+    }
+}
+
+fn control_plane(directory: &Path, host: Ipv4Addr) -> Program {
+    let mut command = Command::new(programs().join("pilot-discovery"));
+    command
+        .arg("discovery")
+        .arg(format!("--kubeconfig={}", directory.join("kubeconfig").display()))
+        .arg(format!("--meshConfig={}", directory.join("no-mesh-config").display()))
+        .arg(format!("--secureGRPCAddr={host}:{DISCOVERY}"))
+        .arg(format!("--httpAddr={host}:8080"))
+        .args(["--grpcAddr=", "--httpsAddr=", "--monitoringAddr="])
+        .env("MELTEMI_CA_DIR", directory.join("ca"))
+        .env("POD_NAMESPACE", "istio-system")
+        .env("CLUSTER_ID", "Kubernetes")
+        .env("PILOT_DEBOUNCE_AFTER", "20ms")
+        .current_dir(directory);
+    Program::start(&mut command, &directory.join("pilot-discovery.log")).unwrap()
+}
+
+/// What an application says it was asked; `None` unless the answer is 200.
+async fn asked(pod: &RunningPod, to: SocketAddrV4) -> Option<Value> {
+    let answer = pod.get(to, "cart.shop", "/").await.ok().filter(|answer| answer.status == 200)?;
+    serde_json::from_str(&answer.body).ok()
+}
+
+/// Whether a pod's Envoy would send requests to another pod.
+async fn knows(pod: &RunningPod, other: &RunningPod) -> bool {
+    let clusters = pod.admin("/clusters").await.unwrap();
+    clusters.body.contains(&format!("{}:8080::", other.address()))
+}
+
+#[test]
+fn pods_of_new_deployments_get_certificates_by_token_review_and_talk_mutual_tls() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(story());
+}
+
+async fn story() {
+    let stage = Stage::start().await;
+    stage.be_strict().await;
+    stage.deploy("web").await;
+    stage.deploy("cart").await;
+    let ports = json!([{"name": "http", "port": 80, "targetPort": "web"}]);
+    let service =
+        json!({"metadata": {"name": "cart"}, "spec": {"selector": {"app": "cart"}, "ports": ports}});
+    let service: Service = stage.create(service).await;
+    let service: Ipv4Addr = service.spec.unwrap().cluster_ip.unwrap().parse().unwrap();
+    let service = SocketAddrV4::new(service, 80);
+    let (web, first) = (stage.pods("web", 1).await.remove(0), stage.pods("cart", 1).await.remove(0));
+    let (web, cart) = (stage.run(&web).await, stage.run(&first).await);
+    let explain = |late: String| -> Value { panic!("{late}\n{}\n{}", web.log(), stage.plane.tail()) };
+
+    let said = eventually("web reaches cart", WITHIN, async || asked(&web, service).await).await;
+    let said = said.unwrap_or_else(explain);
+    assert_eq!(said["pod"], json!(first));
+    let certificate = said["headers"]["x-forwarded-client-cert"].as_str().unwrap_or_default();
+    assert!(certificate.contains("URI=spiffe://cluster.local/ns/shop/sa/web"), "{said}");
+    assert!(certificate.contains("By=spiffe://cluster.local/ns/shop/sa/cart"), "{said}");
+    assert!(knows(&web, &cart).await);
+    let shown = cart.admin("/certs").await.unwrap();
+    assert!(shown.body.contains("spiffe://cluster.local/ns/shop/sa/cart"), "{}", shown.body);
+
+    let stranger = json!({"metadata": {"name": "stranger", "labels": {"app": "stranger"}}, "spec": {
+        "containers": [{"name": "app", "image": "app:1"}],
+    }});
+    stage.create::<Pod>(stranger).await;
+    let stranger = stage.nodes.pods("shop", "app=stranger", 1).await.unwrap().remove(0);
+    let stranger = RunningPod::start(&stage.network, &stranger).await.unwrap();
+    let plain = stranger.get(SocketAddrV4::new(cart.address(), 8080), "cart.shop", "/").await;
+    assert!(plain.is_err(), "plain text is refused: {plain:?}");
+
+    // another pod of it takes over, and nobody is sent to the one that is gone
+    stage.scale("cart", 2).await;
+    let mut both = stage.pods("cart", 2).await;
+    both.retain(|pod| *pod != first);
+    let second = both.remove(0);
+    let _taking_over = stage.run(&second).await;
+    stage.nodes.set_ready("shop", &first, false);
+    let look = async || asked(&web, service).await.filter(|said| said["pod"] == json!(second));
+    eventually("the other pod answers", WITHIN, look).await.unwrap_or_else(explain);
+    stage.nodes.settled().await.unwrap();
+    stage.scale("cart", 1).await;
+    assert_eq!(stage.pods("cart", 1).await.remove(0), second);
+    let look = async || (!knows(&web, &cart).await).then_some(());
+    eventually("web forgets the pod that is gone", WITHIN, look).await.unwrap();
+    drop(cart);
+    let said = asked(&web, service).await.map(|said| said["pod"].clone());
+    assert_eq!(said, Some(json!(second)));
+}
