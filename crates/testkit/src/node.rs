@@ -2,7 +2,7 @@
 //!
 //! Every namespace gets its `default` service account; Deployments become ReplicaSets and pods; pods are bound to a
 //! node, get an address of it, run, are ready, and go when they are deleted; Services with a selector get EndpointSlices;
-//! what nobody owns any more is removed. Nothing is executed, unless a
+//! what nobody owns any more is removed, and so is what is in a deleted namespace. Nothing is executed, unless a
 //! test asks for it ([`Nodes::run`], [`RunningPod`]).
 
 mod address;
@@ -10,6 +10,7 @@ mod capture;
 mod echo;
 mod kubelet;
 mod listing;
+mod namespaces;
 mod network;
 mod outcome;
 mod running;
@@ -255,7 +256,7 @@ impl Cluster {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let listing = Listing::read(&self.client).await.context("a list of the cluster's objects")?;
         let mut outcome = Outcome::default();
-        workloads::accounts(&self.client, &listing, &mut outcome).await;
+        namespaces::work(&self.client, &listing, &mut outcome).await;
         workloads::deployments(&self.client, &listing, &mut outcome).await;
         workloads::replica_sets(&self.client, &listing, &mut outcome).await;
         workloads::orphans(&self.client, &listing, &mut outcome).await;

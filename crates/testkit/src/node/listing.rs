@@ -1,5 +1,8 @@
 //! Everything the controllers look at, read from the API server.
 
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -7,7 +10,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{Api, ListParams};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
-use std::fmt::Debug;
 
 /// The objects, each kind in the order of its names.
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(super) struct Listing {
 impl Listing {
     /// Reads them: what is owned before its owners, so that nothing looks abandoned that was made in between.
     pub(super) async fn read(client: &Client) -> kube::Result<Self> {
-        Ok(Self {
+        let mut listing = Self {
             slices: all(client).await?,
             services: all(client).await?,
             pods: all(client).await?,
@@ -32,7 +34,27 @@ impl Listing {
             deployments: all(client).await?,
             accounts: all(client).await?,
             namespaces: all(client).await?,
-        })
+        };
+        listing.leave_going_namespaces();
+        Ok(listing)
+    }
+}
+
+impl Listing {
+    /// In a namespace that is deleted nothing is made any more: what would want something there is not seen. Pods are,
+    /// because they have to end.
+    fn leave_going_namespaces(&mut self) {
+        let going: BTreeSet<String> = self
+            .namespaces
+            .iter()
+            .filter(|namespace| is_going(&namespace.metadata))
+            .map(|namespace| place(&namespace.metadata).1.to_owned())
+            .collect();
+        let stays = |meta: &ObjectMeta| !going.contains(place(meta).0);
+        self.slices.retain(|slice| stays(&slice.metadata));
+        self.services.retain(|service| stays(&service.metadata));
+        self.replica_sets.retain(|set| stays(&set.metadata));
+        self.deployments.retain(|deployment| stays(&deployment.metadata));
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +23,9 @@ const CLAIMS: &str = "/run/meltemi-testkit";
 
 /// Where `ip` keeps the network namespaces that have names.
 const NAMESPACES: &str = "/run/netns";
+
+/// Where the kernel shows devices.
+const DEVICES: &str = "/sys/class/net";
 
 /// How many networks there are: 10.64.0.0/16 to 10.95.0.0/16. Cluster addresses begin above.
 const NETWORKS: u8 = 32;
@@ -57,7 +60,7 @@ impl Network {
         fs::create_dir_all(CLAIMS).context(CLAIMS)?;
         let routes = ip(&["-4", "route", "show"])?;
         for number in 0..NETWORKS {
-            if is_routed(&routes, number) && !Path::new("/sys/class/net").join(bridge(number)).exists() {
+            if is_routed(&routes, number) && !has_device(&bridge(number)) {
                 continue;
             }
             let path = format!("{CLAIMS}/{number}");
@@ -108,13 +111,13 @@ impl Network {
     pub fn sandbox(&self, address: Ipv4Addr) -> Result<Sandbox> {
         let number = self.claim.number;
         let at = self.claim.next.fetch_add(1, Ordering::Relaxed);
-        let (bridge, name, outside) =
-            (bridge(number), format!("{}{at}", prefix(number)), format!("mlt{number}v{at}"));
+        // the namespace and its cable's end on this machine
+        let (bridge, name) = (bridge(number), format!("{}{at}", prefix(number)));
         // from here on what was made is removed, also if the rest fails
         let sandbox = Sandbox { name: name.clone(), address, network: self.clone() };
         ip(&["netns", "add", &name])?;
-        ip(&["link", "add", &outside, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
-        ip(&["link", "set", &outside, "master", &bridge, "up"])?;
+        ip(&["link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &name])?;
+        ip(&["link", "set", &name, "master", &bridge, "up"])?;
         ip(&["-n", &name, "link", "set", "lo", "up"])?;
         ip(&["-n", &name, "addr", "add", &format!("{address}/16"), "dev", "eth0"])?;
         ip(&["-n", &name, "link", "set", "eth0", "up"])?;
@@ -233,27 +236,36 @@ fn is_routed(routes: &str, number: u8) -> bool {
     routes.lines().any(|route| route.starts_with(&format!("10.{}.", FIRST + number)))
 }
 
-/// Removes what belongs to a network: namespaces and their processes, then the bridge.
+/// Removes what belongs to a network: namespaces and their processes, cables, then the bridge.
 fn sweep(number: u8) -> Result<()> {
-    for name in namespaces(&prefix(number)) {
+    let prefix = prefix(number);
+    for name in names(NAMESPACES, &prefix).into_iter().chain(names(DEVICES, &prefix)) {
         remove(&name)?;
     }
     let bridge = bridge(number);
-    if Path::new("/sys/class/net").join(&bridge).exists() {
+    if has_device(&bridge) {
         ip(&["link", "del", &bridge])?;
     }
     Ok(())
 }
 
-fn namespaces(prefix: &str) -> Vec<String> {
-    let entries = fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
+fn names(folder: &str, prefix: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|name| name.starts_with(prefix)).collect()
 }
 
-/// Ends what runs in a namespace of ours, and removes it with its devices.
+fn has_device(name: &str) -> bool {
+    Path::new(DEVICES).join(name).exists()
+}
+
+/// Ends what runs in a namespace of ours, and removes it with its cable.
 fn remove(name: &str) -> Result<()> {
-    if !PathBuf::from(NAMESPACES).join(name).exists() {
+    // by itself the kernel would remove the cable some time later, when the name may be wanted again
+    if has_device(name) {
+        ip(&["link", "del", name])?;
+    }
+    if !Path::new(NAMESPACES).join(name).exists() {
         return Ok(());
     }
     for pid in ip(&["netns", "pids", name])?.lines().filter_map(|pid| pid.trim().parse().ok()) {

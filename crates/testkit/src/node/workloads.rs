@@ -1,10 +1,10 @@
-//! Service accounts of namespaces, pods of Deployments and ReplicaSets, and the end of what nobody owns.
+//! Pods of Deployments and ReplicaSets, and the end of what nobody owns.
 
 use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -12,31 +12,13 @@ use serde_json::json;
 
 use super::kubelet;
 use super::listing::{Listing, controller, is_going, place};
+use super::namespaces::ACCOUNT;
 use super::outcome::Outcome;
 
 const HASH: &str = "pod-template-hash";
 
-/// The account of pods that name none.
-const ACCOUNT: &str = "default";
-
 /// Letters and digits that make no words, as Kubernetes has them in generated names.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-
-/// Gives every namespace its default service account.
-pub(super) async fn accounts(client: &Client, listing: &Listing, outcome: &mut Outcome) {
-    for namespace in listing.namespaces.iter().filter(|namespace| !is_going(&namespace.metadata)) {
-        let (_, name) = place(&namespace.metadata);
-        if listing.accounts.iter().any(|account| place(&account.metadata) == (name, ACCOUNT)) {
-            continue;
-        }
-        let account = ServiceAccount {
-            metadata: ObjectMeta { name: Some(ACCOUNT.to_owned()), ..ObjectMeta::default() },
-            ..ServiceAccount::default()
-        };
-        let made = Api::namespaced(client.clone(), name).create(&PostParams::default(), &account).await;
-        outcome.note("the default service account of", name, made);
-    }
-}
 
 /// Gives every Deployment a ReplicaSet for its template, and lets those of earlier templates shrink to nothing.
 pub(super) async fn deployments(client: &Client, listing: &Listing, outcome: &mut Outcome) {

@@ -6,7 +6,10 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+    PostParams,
+};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -18,7 +21,7 @@ struct Cluster {
     nodes: Nodes,
     client: Client,
     // last: the nodes watch it
-    _server: ApiServer,
+    server: ApiServer,
 }
 
 impl Cluster {
@@ -33,7 +36,7 @@ impl Cluster {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let shop = serde_json::from_value(json!({"metadata": {"name": "shop"}})).unwrap();
         namespaces.create(&PostParams::default(), &shop).await.unwrap();
-        Self { nodes, client, _server: server }
+        Self { nodes, client, server }
     }
 
     fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
@@ -257,4 +260,39 @@ async fn slices_of_others_stay_and_pods_with_other_ports_have_their_own() {
     let ready = pod.status.unwrap().conditions.unwrap().into_iter().find(|is| is.type_ == "Ready").unwrap();
     assert_eq!(ready.status, "False", "what a test runs is ready when the test says so");
     assert!(cluster.api::<EndpointSlice>().get("by-hand").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_namespace_goes_with_all_that_is_in_it() {
+    let cluster = Cluster::start().await;
+    cluster.create::<Service>(service(&json!({}))).await;
+    cluster.create::<Deployment>(deployment(2)).await;
+    let rules = ApiResource::from_gvk(&GroupVersionKind::gvk("networking.istio.io", "v1", "VirtualService"));
+    let rules: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), "shop", &rules);
+    let rule = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "cart"}, "spec": {},
+    });
+    rules.create(&PostParams::default(), &serde_json::from_value(rule).unwrap()).await.unwrap();
+    cluster.nodes.pods("shop", "app=cart", 2).await.unwrap();
+
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+    cluster.nodes.settled().await.unwrap();
+    assert!(namespaces.get_opt("shop").await.unwrap().is_none());
+    assert_eq!(rules.list(&ListParams::default()).await.unwrap().items.len(), 0);
+    assert_eq!(cluster.list::<Pod>("").await.len(), 0);
+    assert_eq!(cluster.list::<EndpointSlice>("").await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_work_on_when_the_api_server_comes_back() {
+    let mut cluster = Cluster::start().await;
+    cluster.create::<Deployment>(deployment(1)).await;
+    let first = cluster.nodes.pods("shop", "app=cart", 1).await.unwrap();
+    cluster.server.kill();
+    assert!(cluster.nodes.settled().await.is_err(), "nobody answers");
+    cluster.server.resume().await.unwrap();
+    cluster.scale(2).await;
+    let pods = cluster.nodes.pods("shop", "app=cart", 2).await.unwrap();
+    assert!(pods.iter().any(|pod| pod.metadata.uid == first[0].metadata.uid), "the first one stays");
 }

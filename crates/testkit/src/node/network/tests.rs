@@ -15,7 +15,7 @@ fn what_a_killed_test_left_is_removed_with_its_processes() {
     // what the next who claims the network begins with
     sweep(number).unwrap();
     assert!(!Path::new(NAMESPACES).join(&name).exists());
-    assert!(!Path::new("/sys/class/net").join(bridge(number)).exists());
+    assert!(!has_device(&bridge(number)));
     assert!(!child.wait().unwrap().success(), "killed");
 }
 
