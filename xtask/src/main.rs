@@ -132,7 +132,8 @@ fn codegen(check: bool) -> Result<()> {
 
 /// The runner links the whole product, so it is a program of its own.
 fn conformance(rest: &[String]) -> Result<()> {
-    program("conformance", "agent,istioctl", rest)
+    let by_api_server = rest.iter().any(|word| word == "--kube");
+    program("conformance", if by_api_server { "cluster,agent,istioctl" } else { "agent,istioctl" }, rest)
 }
 
 /// A program of this package that is built only when it is asked for.

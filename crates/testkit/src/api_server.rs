@@ -4,6 +4,7 @@
 //! default service accounts or EndpointSlices, and pods stay as they are written.
 
 mod crds;
+pub mod objects;
 mod ports;
 
 use std::fs;
@@ -231,7 +232,8 @@ impl ApiServer {
             format!("--cert-dir={}", file("certificates")),
             // no Endpoints object for the address above
             "--endpoint-reconciler-type=none".to_owned(),
-            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            // room for addresses that objects of tests come with, of both families
+            "--service-cluster-ip-range=10.96.0.0/13,fd00:10:96::/112".to_owned(),
             "--allow-privileged".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-key-file={}", file("service-accounts.pub")),

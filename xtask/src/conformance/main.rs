@@ -6,6 +6,8 @@
 
 #[cfg(feature = "agent")]
 mod bootstrap;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod compare;
 mod corpus;
 mod echo;
@@ -53,6 +55,9 @@ struct Arguments {
     /// Compare the files of this folder (`<group>/<scenario>/<proxy>.json`) instead of generating; checks no floors
     #[arg(long)]
     actual: Option<PathBuf>,
+    /// Write the objects of each scenario to API servers and read them from there; checks no floors
+    #[arg(long)]
+    kube: bool,
     /// Raise the floors to what passes now
     #[arg(long)]
     update: bool,
@@ -85,8 +90,12 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let mut suites: BTreeMap<String, Counts> = BTreeMap::new();
     let mut document = serde_json::Map::new();
 
+    #[cfg(feature = "cluster")]
+    let clusters = cluster::Clusters::new()?;
     let product: &Subject<'_> = match &arguments.actual {
         Some(folder) => &|scenario| read_actual(folder, scenario),
+        #[cfg(feature = "cluster")]
+        None if arguments.kube => &|scenario| clusters.generate(scenario),
         None => &subject::generate,
     };
     for (name, subject) in [("proto-json", &echo::generate as &Subject<'_>), ("xds-parity", product)] {

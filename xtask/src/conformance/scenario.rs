@@ -76,6 +76,14 @@ impl Scenario {
         format!("{}/{}", self.group, self.name)
     }
 
+    /// Whether validation turns down an object of the input.
+    pub(crate) fn refuses(&self, kind: &str, namespace: &str, name: &str) -> bool {
+        let is = |r: &Refused| {
+            r.name == name && r.kind == kind && (r.namespace == namespace || r.namespace.is_empty())
+        };
+        self.refused.iter().any(is)
+    }
+
     fn load(folder: &Path, group: &str, name: &str) -> Result<Scenario> {
         let optional = |file: &str| -> Result<Option<Document>> {
             let path = folder.join(file);

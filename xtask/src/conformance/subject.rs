@@ -17,7 +17,7 @@ use crate::scenario::{Document, Scenario};
 use crate::subscribe::{self, Resource, Wanted};
 
 /// The config cluster's id in the data.
-const CLUSTER: &str = "Kubernetes";
+pub(crate) const CLUSTER: &str = "Kubernetes";
 const NODE: &str = "type.googleapis.com/envoy.config.core.v3.Node";
 
 /// Documents in the form of the golden files, by proxy name.
@@ -25,12 +25,20 @@ const NODE: &str = "type.googleapis.com/envoy.config.core.v3.Node";
 /// # Errors
 /// When the scenario cannot be fed at all; the scenario then counts as nothing received.
 pub(crate) fn generate(scenario: &Scenario) -> Result<BTreeMap<String, Value>> {
-    let mut mesh = Mesh::new(settings(scenario)?);
     let mut batch = Batch::default();
     objects(scenario, CLUSTER, &scenario.input, &mut batch);
     for (cluster, document) in &scenario.clusters {
         objects(scenario, cluster, document, &mut batch);
     }
+    generate_of(scenario, batch)
+}
+
+/// The same, of objects that were read by somebody else.
+///
+/// # Errors
+/// See [`generate`].
+pub(crate) fn generate_of(scenario: &Scenario, batch: Batch) -> Result<BTreeMap<String, Value>> {
+    let mut mesh = Mesh::new(settings(scenario)?);
     mesh.commit(batch);
     let world = mesh.world();
     let generator = Generator::new(false);
@@ -93,11 +101,8 @@ fn objects(scenario: &Scenario, cluster: &str, document: &Document, batch: &mut 
     let cluster: Arc<str> = cluster.into();
     let decoded = config::decode::documents(&document.path.display().to_string(), &document.text);
     for object in decoded.objects {
-        let refused = scenario.refused.iter().any(|r| {
-            r.name == *object.meta.name
-                && r.kind == object.meta.kind.to_string()
-                && (r.namespace == *object.meta.namespace || r.namespace.is_empty())
-        });
+        let refused =
+            scenario.refuses(&object.meta.kind.to_string(), &object.meta.namespace, &object.meta.name);
         if !refused {
             batch.put(&cluster, object);
         }

@@ -8,3 +8,5 @@ mod mirror;
 mod outages;
 #[cfg(test)]
 mod remote;
+#[cfg(test)]
+mod same;
