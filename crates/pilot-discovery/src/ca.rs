@@ -1,7 +1,7 @@
 //! The certificate service: who may have which certificate, where the authority's secrets live, and how they are served.
 //!
 //! [`Ca`] puts the parts together: [`state`] keeps the authority in a [`store`] and renews it, [`live`] shows the present one to
-//! everybody, [`service`] signs, [`serving`] is the TLS side of the secure port, [`authenticate`] says who is calling, [`keys`] fetches what
+//! everybody, [`service`] signs, or lets a [`kubernetes_signer`] sign, [`serving`] is the TLS side of the secure port, [`authenticate`] says who is calling, [`keys`] fetches what
 //! token issuers sign with.
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub mod authenticate;
 pub mod counters;
 pub mod impersonation;
 pub mod keys;
+pub mod kubernetes_signer;
 pub mod live;
 pub mod service;
 pub mod serving;
@@ -24,6 +25,7 @@ pub mod store;
 pub mod trust_domain;
 
 pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer, Reason};
+pub use kubernetes_signer::KubernetesSigner;
 pub use live::{Live, Others};
 pub use service::Service;
 pub use serving::{Connection, Tls};

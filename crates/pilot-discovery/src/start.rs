@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use identity::key::Kind;
 use mesh::Mesh;
 use mesh::settings::Settings;
 use process::clock::{Clock, Real};
 use process::log::Scope;
 use process::metrics::Metrics;
-use process::retry::Policy;
 use process::signals::{Signals, Stop};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,19 +19,13 @@ use sources::kubernetes::{self, Directory};
 use sources::mesh_config::MeshConfiguration;
 use sources::watch::Sources;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use xds::server::Server;
 
 use crate::admission::{Admission, Rules};
-use crate::ca::authenticate::{
-    ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, ReviewCounters,
-    token_review,
-};
-use crate::ca::state::Checks;
-use crate::ca::store::InSecret;
-use crate::ca::{self, Authenticator, Ca, Chain, TrustDomain, keys};
+use crate::ca::authenticate::JwtAuthenticator;
+use crate::ca::{TrustDomain, keys};
 use crate::catalog::{self, MeshCatalog};
 use crate::debug::{self, Debug};
 use crate::events::Events;
@@ -46,6 +38,7 @@ use crate::writes;
 
 #[cfg(test)]
 mod tests;
+mod trust;
 
 /// The scopes of the log.
 pub const SCOPES: &[Scope] = &[
@@ -53,14 +46,12 @@ pub const SCOPES: &[Scope] = &[
     Scope { name: "kube", description: "Kubernetes API servers: what is watched and what fails" },
     Scope { name: "model", description: "configuration: what is read and what is refused" },
     Scope { name: "pkica", description: "the certificate authority" },
+    Scope { name: "pkira", description: "certificates signed by others" },
     Scope { name: "serverca", description: "the certificate service" },
 ];
 
 /// The release that is told to others.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// How long the API server that keeps the authority is waited for.
-const AUTHORITY_PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 /// Why a control plane does not start.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -160,16 +151,16 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let selectors = sources.mesh().discovery_selectors();
 
     let cluster = clusters.as_ref().and_then(|clusters| clusters.client(clusters.own()));
-    let authority = open_authority(&options, &trust_domain.get(), cluster.as_ref(), &clock, &metrics).await?;
-    let tokens = token_authenticator(&options, &trust_domain)?;
-    let reviewed = reviewed_tokens(&options, clusters.clone(), &trust_domain, &metrics)?;
-    let chain = Arc::new(chain_of(&options, &authority, tokens.clone(), reviewed));
+    let authority =
+        trust::open_authority(&options, &trust_domain.get(), cluster.as_ref(), &clock, &metrics).await?;
+    let (chain, tokens) = trust::judges(&options, &authority, clusters.clone(), &trust_domain, &metrics)?;
     let admission =
         Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
 
     let mesh = Mesh::new(settings);
     let served = catalog::Options { virtual_hosts: options.virtual_hosts };
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
+    let signer = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
     let mut intake =
@@ -213,7 +204,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tasks.push(keep_keys(tokens, stopped.clone()));
     }
     if let Some(listener) = listeners.secure {
-        let service = authority.service(chain);
+        let service = authority.service(chain).with_signer(signer);
         tasks.push(ports::serve_tls(&server, service, authority.tls(), listener, stopped.clone()));
     }
     if let Some(listener) = listeners.plain {
@@ -352,92 +343,6 @@ async fn sources_of(options: &Options, client: Option<&kube::Client>) -> Sources
     Sources::new(folder, mesh)
 }
 
-/// Opens the authority; an API server that is to keep it and is away is waited for, as
-/// pilot/pkg/bootstrap/istio_ca.go: createSelfSignedCACertificateOptions.
-async fn open_authority(
-    options: &Options,
-    trust_domain: &str,
-    cluster: Option<&kube::Client>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> Result<Ca, Failure> {
-    let state = authority_options(options, trust_domain, cluster);
-    let switches = &options.switches;
-    let more: Vec<String> =
-        switches.istiod_custom_host.split(',').map(|host| host.trim().to_owned()).collect();
-    let names = ca::serving::default_names(&options.namespace, &switches.revision, &more);
-    let deadline = Instant::now() + AUTHORITY_PATIENCE;
-    let mut delays = Policy { max: Duration::from_secs(30), ..Policy::default() }.delays();
-    loop {
-        let (state, names, clock, metrics) = (state.clone(), names.clone(), clock.clone(), metrics.clone());
-        let opened = tokio::task::spawn_blocking(move || Ca::open(state, names, clock, &metrics)).await?;
-        match opened {
-            Err(error) if error.is_temporary() && Instant::now() < deadline => {
-                let again = delays.next().unwrap_or_default();
-                tracing::warn!(target: "pkica", "{error}; again in {again:.1?}");
-                tokio::time::sleep(again).await;
-            }
-            opened => return Ok(opened?),
-        }
-    }
-}
-
-/// In a cluster a self-signed root is kept in a Secret, else in a folder.
-fn authority_options(options: &Options, trust_domain: &str, cluster: Option<&kube::Client>) -> ca::Options {
-    let mut state = ca::Options::in_dir(&options.own_ca, trust_domain);
-    let switches = &options.switches;
-    if let Some(client) = cluster {
-        let (cacerts, runtime) = (switches.use_cacerts_for_self_signed_ca, Handle::current());
-        state.store = Arc::new(InSecret::new(client.clone(), &options.namespace, cacerts, runtime));
-        state.plugged_may_be_ours = cacerts;
-    }
-    state.plugged = Some(switches.root_ca_dir.clone().into());
-    state.multi_root = switches.istio_multiroot_mesh;
-    state.grace_percent = switches.citadel_self_signed_root_cert_grace_period_percentile;
-    state.root.key = Kind::Rsa(switches.citadel_self_signed_ca_rsa_key_size);
-    let lasts = |given: config::Duration| given.to_std().filter(|lasts| !lasts.is_zero());
-    state.root.ttl = lasts(switches.citadel_self_signed_ca_cert_ttl).unwrap_or(state.root.ttl);
-    state.limits.default_ttl = lasts(switches.default_workload_cert_ttl).unwrap_or(state.limits.default_ttl);
-    state.limits.max_ttl = lasts(switches.max_workload_cert_ttl).unwrap_or(state.limits.max_ttl);
-    state.checks = lasts(switches.citadel_self_signed_root_cert_check_interval).map(|every| {
-        let jitter = switches.citadel_enable_jitter_for_root_cert_rotator;
-        // drawn evenly, as all delays are
-        let drawn = Policy { initial: every, max: every, ..Policy::default() }.delays().next();
-        Checks { every, first: drawn.filter(|_| jitter).unwrap_or_default() }
-    });
-    state
-}
-
-/// Who believes the tokens of `JWT_RULE`'s issuer, if there is one.
-fn token_authenticator(
-    options: &Options,
-    trust_domain: &TrustDomain,
-) -> Result<Option<Arc<JwtAuthenticator>>, Failure> {
-    let rule = &options.switches.jwt_rule;
-    if rule.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(JwtAuthenticator::of_rule(&JwtRule::parse(rule)?, trust_domain)?)))
-}
-
-/// Who believes the tokens that the API server believes, if there is one.
-fn reviewed_tokens(
-    options: &Options,
-    clusters: Option<Directory>,
-    trust_domain: &TrustDomain,
-    metrics: &Metrics,
-) -> Result<Option<KubernetesTokens>, Failure> {
-    let Some(clusters) = clusters else { return Ok(None) };
-    let rules = token_review::Rules {
-        own: options.cluster.clone(),
-        aliases: options.cluster_aliases.clone(),
-        audiences: token_review::Rules::audiences(&options.switches.token_audiences),
-    };
-    let counters = ReviewCounters::register(metrics);
-    let new = KubernetesTokens::new(Arc::new(clusters), rules, trust_domain, counters);
-    Ok(Some(new.map_err(|_| "no random numbers for the memory of token reviews")?))
-}
-
 /// Fetches the issuer's keys, as long as the process serves.
 fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: ports::Stop) -> JoinHandle<()> {
     tokio::spawn(async move {
@@ -446,28 +351,6 @@ fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: ports::Stop) -> JoinHandle<
             () = ports::stopped(stopped) => {}
         }
     })
-}
-
-/// As pilot/pkg/bootstrap/server.go: who is asked first what a caller is worth.
-fn chain_of(
-    options: &Options,
-    authority: &Ca,
-    tokens: Option<Arc<JwtAuthenticator>>,
-    reviewed: Option<KubernetesTokens>,
-) -> Chain {
-    let mut chain: Vec<Arc<dyn Authenticator>> =
-        vec![Arc::new(ClientCertificate::new(authority.live().clone()))];
-    chain.extend(tokens.map(|tokens| tokens as Arc<dyn Authenticator>));
-    chain.extend(reviewed.map(|tokens| Arc::new(tokens) as Arc<dyn Authenticator>));
-    let switches = &options.switches;
-    if !switches.trusted_gateway_cidr.is_empty() {
-        let (forwarded, wrong) = ForwardedCertificate::new(&switches.trusted_gateway_cidr);
-        for network in wrong {
-            tracing::warn!("TRUSTED_GATEWAY_CIDR: {network:?} is not a network; it is left out");
-        }
-        chain.push(Arc::new(forwarded));
-    }
-    Chain::new(chain)
 }
 
 fn rules_of(options: &Options, root_namespace: &str) -> Rules {

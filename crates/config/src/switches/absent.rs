@@ -60,19 +60,16 @@ const NOT_YET_ON: [&str; 51] = [
 ];
 
 /// What takes a value that nothing here uses yet.
-const NOT_YET_SET: [&str; 32] = [
+const NOT_YET_SET: [&str; 29] = [
     "AUDIENCE",
     "BLOCKED_CIDRS_IN_JWKS_URIS",
     "BLOCKED_CIDRS_IN_WASM_FETCH",
     "CA_TRUSTED_NODE_ACCOUNTS",
-    "CERT_SIGNER_DOMAIN",
     "ENABLE_NATIVE_SIDECARS",
-    "EXTERNAL_CA",
     "INJECTION_WEBHOOK_CONFIG_NAME",
     "ISTIO_KUBE_CLIENT_CONTENT_TYPE",
     "ISTIO_WASM_MAX_BINARY_SIZE_BYTES",
     "K8S_INGRESS_NS",
-    "K8S_SIGNER",
     "K_REVISION",
     "MCS_API_GROUP",
     "MCS_API_VERSION",

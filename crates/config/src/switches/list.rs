@@ -70,6 +70,11 @@ switches! {
     CITADEL_SELF_SIGNED_CA_RSA_KEY_SIZE citadel_self_signed_ca_rsa_key_size: u32 = 2048,
         "Bits of the self-signed root's RSA key.";
     JWT_RULE jwt_rule: String = text(""), "A JWT rule, as JSON, by which callers may prove themselves.";
+    EXTERNAL_CA external_ca: String = text(""),
+        "Who signs for workloads instead of the control plane: ISTIOD_RA_KUBERNETES_API for signers of Kubernetes.";
+    K8S_SIGNER k8s_signer: String = text(""), "The signer of Kubernetes that signs for workloads.";
+    CERT_SIGNER_DOMAIN cert_signer_domain: String = text(""),
+        "The domain of the signers that workloads may ask for; empty if they may not.";
     TOKEN_AUDIENCES token_audiences: String = text("istio-ca"),
         "Tokens of Kubernetes must be for one of these, separated by commas; empty for the API server itself.";
     ISTIO_MULTIROOT_MESH istio_multiroot_mesh: bool = false,

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, ParsedExtension};
 
-use super::{Error, LARGEST, PublicKey, make};
+use super::{Error, LARGEST, Plain, PublicKey, make, names_request};
 use crate::authority::San;
+use crate::der;
 use crate::key::{Kind, PrivateKey, pem_of};
 
 /// Requests of another program, signed correctly with keys that get no certificate here.
@@ -104,4 +105,59 @@ fn weak_and_unknown_keys_are_refused() {
     assert_eq!(PublicKey::from_csr_pem(RSA_1024), Err(Error::Key("RSA of 1024 bits".into())));
     assert!(matches!(PublicKey::from_csr_pem(ED25519), Err(Error::Key(_))));
     assert!(PublicKey::from_csr_pem(SECP256K1).is_err());
+}
+
+/// A request with this subject and these raw attributes, properly signed.
+fn request(subject: &[u8], attributes: &[Vec<u8>]) -> String {
+    let key = PrivateKey::generate(Kind::P256).unwrap();
+    let attributes = der::context(0, &attributes.concat());
+    let info = der::sequence(&[&der::unsigned(&[0]), subject, key.spki_der(), &attributes]);
+    let signature = der::bit_string(&key.sign(&info).unwrap());
+    pem_of("CERTIFICATE REQUEST", &der::sequence(&[&info, key.algorithm_der(), &signature]))
+}
+
+fn asking(value: &[u8]) -> Vec<u8> {
+    der::sequence(&[der::oid::EXTENSION_REQUEST, value])
+}
+
+#[test]
+fn a_request_that_others_sign_asks_for_uris_and_nothing_else() {
+    let uri = "spiffe://td/ns/a/sa/b".to_owned();
+    let sans = [San::Uri(uri.clone())];
+    let (nobody, names) = (der::name(&[]), asking(&names_request(&sans, true)));
+    let organization = der::name(&[(der::oid::ORGANIZATION, "")]);
+    for subject in [&nobody, &organization] {
+        for critical in [true, false] {
+            let pem = request(subject, &[asking(&names_request(&sans, critical))]);
+            let plain = Plain::from_csr_pem(&format!("said before\n{pem}{ED25519}")).unwrap();
+            assert_eq!(
+                (plain.uris, plain.pem),
+                (vec![uri.clone()], pem),
+                "and nothing around it is passed on"
+            );
+        }
+    }
+    let made = make(&PrivateKey::generate(Kind::P256).unwrap(), &sans).unwrap();
+    assert_eq!(Plain::from_csr_pem(&made).unwrap().uris, [uri]);
+
+    let names_of = |san: San| der::extension(der::oid::SUBJECT_ALT_NAME, true, &San::names_der(&[san]));
+    let is_ca = der::extension(der::oid::BASIC_CONSTRAINTS, true, &der::sequence(&[&[1, 1, 0xff]]));
+    let set = |extensions: &[&[u8]]| asking(&der::element(der::SET, &der::sequence(extensions)));
+    let both = names_of(sans[0].clone());
+    let two_values = [der::sequence(&[&both]), der::sequence(&[&is_ca])].concat();
+    let refused = [
+        request(&der::name(&[(der::oid::ORGANIZATION, "system:masters")]), std::slice::from_ref(&names)),
+        request(&der::name(&[(der::oid::ORGANIZATIONAL_UNIT, "")]), std::slice::from_ref(&names)),
+        request(&nobody, &[]),
+        request(&nobody, &[set(&[&both, &is_ca])]),
+        request(&nobody, &[set(&[&is_ca])]),
+        request(&nobody, &[set(&[&both, &both])]),
+        request(&nobody, &[set(&[&names_of(San::Dns("istiod.istio-system.svc".into()))])]),
+        request(&nobody, &[names.clone(), set(&[&is_ca])]),
+        request(&nobody, &[asking(&der::element(der::SET, &two_values))]),
+    ];
+    for (which, pem) in refused.iter().enumerate() {
+        let read = Plain::from_csr_pem(pem);
+        assert!(matches!(read, Err(Error::Beyond(_) | Error::Malformed(_))), "{which}: {read:?}");
+    }
 }

@@ -14,11 +14,12 @@ use proto::istio::v1::auth::istio_certificate_service_server::{
     IstioCertificateService, IstioCertificateServiceServer,
 };
 use proto::istio::v1::auth::{IstioCertificateRequest, IstioCertificateResponse};
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
 
 use super::authenticate::{Caller, Chain, Peer};
 use super::counters::Counters;
 use super::impersonation::NodeAuthorizer;
+use super::kubernetes_signer::{KubernetesSigner, Wanted};
 use super::live::Live;
 
 #[cfg(test)]
@@ -28,6 +29,8 @@ mod tests;
 const SCOPE: &str = "serverca";
 /// The metadata field that asks for somebody else's certificate.
 const IMPERSONATED: &str = "ImpersonatedIdentity";
+/// The metadata field that asks for a signer of Kubernetes.
+const SIGNER: &str = "CertSigner";
 
 /// Somebody who knows what the certificate of a workload may tell TCP peers.
 pub trait Describe: Send + Sync {
@@ -45,6 +48,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     nodes: Option<NodeAuthorizer>,
     describe: Option<Arc<dyn Describe>>,
+    signer: Option<Arc<KubernetesSigner>>,
 }
 
 impl fmt::Debug for Service {
@@ -57,7 +61,7 @@ impl Service {
     /// Signs with `live` for those whom `authenticators` know. Nobody may impersonate, and subjects are empty.
     #[must_use]
     pub fn new(live: Live, authenticators: Arc<Chain>, counters: Counters, clock: Arc<dyn Clock>) -> Self {
-        Self { live, authenticators, counters, clock, nodes: None, describe: None }
+        Self { live, authenticators, counters, clock, nodes: None, describe: None, signer: None }
     }
 
     /// Lets trusted node accounts have certificates of what runs on their node.
@@ -71,6 +75,13 @@ impl Service {
     #[must_use]
     pub fn with_labels(mut self, describe: Arc<dyn Describe>) -> Self {
         self.describe = Some(describe);
+        self
+    }
+
+    /// Lets somebody else sign for workloads, if there is somebody.
+    #[must_use]
+    pub fn with_signer(mut self, signer: Option<Arc<KubernetesSigner>>) -> Self {
+        self.signer = signer;
         self
     }
 
@@ -101,23 +112,42 @@ impl Service {
             tracing::warn!(target: SCOPE, client = ?peer.address, "CSR refused: {error}");
             Status::invalid_argument(format!("CSR signing error ({error})"))
         })?;
-        let sans: Vec<San> = ids.iter().map(|id| San::Uri(id.to_string())).collect();
-        let labels = self.describe.as_ref().zip(ids.first()).and_then(|(d, id)| d.labels(id, &claims));
         // What is not positive asks for the default.
         let ttl = u64::try_from(request.validity_duration).ok().map(Duration::from_secs);
-        let authority = self.live.authority();
-        let wanted = Request { key: &key, sans: &sans, ttl, labels: labels.as_ref() };
-        let leaf = authority.sign(&wanted, now).map_err(|error| {
-            self.counters.sign_error(error.kind());
-            tracing::error!(target: SCOPE, client = ?peer.address, "CSR signing error: {error}");
-            let text = format!("CSR signing error ({error})");
-            match error.kind() {
-                "TTL_ERROR" => Status::invalid_argument(text),
-                _ => Status::internal(text),
+        let signed = match &self.signer {
+            Some(signer) => {
+                let signer_name = claims.get(SIGNER).map_or("", String::as_str);
+                let wanted = Wanted { csr: &request.csr, key: &key, ids: &ids, ttl, signer: signer_name };
+                signer.sign(&wanted).await.map_err(|error| (error.kind(), error.to_string()))
             }
+            None => self.sign(&key, &ids, ttl, &claims),
+        };
+        let chain = signed.map_err(|((kind, code), text)| {
+            self.counters.sign_error(kind);
+            tracing::error!(target: SCOPE, client = ?peer.address, "CSR signing error: {text}");
+            Status::new(code, format!("CSR signing error ({text})"))
         })?;
         self.counters.successes.inc();
-        tracing::debug!(target: SCOPE, client = ?peer.address, ?sans, serial = leaf.serial(), "CSR signed");
+        tracing::debug!(target: SCOPE, client = ?peer.address, ?ids, "CSR signed");
+        Ok(chain)
+    }
+
+    /// Signs with our own authority.
+    fn sign(
+        &self,
+        key: &PublicKey,
+        ids: &[Id],
+        ttl: Option<Duration>,
+        claims: &BTreeMap<String, String>,
+    ) -> Result<Vec<String>, ((&'static str, Code), String)> {
+        let sans: Vec<San> = ids.iter().map(|id| San::Uri(id.to_string())).collect();
+        let labels = self.describe.as_ref().zip(ids.first()).and_then(|(d, id)| d.labels(id, claims));
+        let authority = self.live.authority();
+        let wanted = Request { key, sans: &sans, ttl, labels: labels.as_ref() };
+        let leaf = authority.sign(&wanted, self.clock.now()).map_err(|error| {
+            let code = if error.kind() == "TTL_ERROR" { Code::InvalidArgument } else { Code::Internal };
+            ((error.kind(), code), error.to_string())
+        })?;
         // Leaf, what leads to the root one by one, and all roots together as the last element: ztunnel counts on that.
         let mut chain = vec![leaf.to_pem()];
         chain.extend(authority.chain().iter().map(identity::Certificate::to_pem));

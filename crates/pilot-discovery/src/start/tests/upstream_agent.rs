@@ -30,6 +30,7 @@ use xds::client::{Stream, dial};
 use xds::{Rejection, Request, TypeUrl, Variant, Wish};
 
 use super::*;
+use crate::ca::kubernetes_signer::tests as signers;
 
 /// The workload's own service, with an endpoint that lets its proxy have inbound listeners.
 const WORKLOAD: &str = "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: web}, spec: {hosts: [web.example], \
@@ -203,41 +204,87 @@ async fn istios_agent_gets_a_certificate_and_its_configuration() {
     running.stop(Duration::from_secs(10)).await;
 }
 
+/// A cluster with the namespace of the control plane and the account `web`.
+struct Cluster {
+    client: kube::Client,
+    server: ApiServer,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let server = ApiServer::start().await.unwrap();
+        let client = server.client().await.unwrap();
+        let post = PostParams::default();
+        let web = ServiceAccount { metadata: named("web"), ..ServiceAccount::default() };
+        Api::namespaced(client.clone(), "default").create(&post, &web).await.unwrap();
+        let space = Namespace { metadata: named("istio-system"), ..Namespace::default() };
+        Api::all(client.clone()).create(&post, &space).await.unwrap();
+        Self { client, server }
+    }
+
+    async fn token(&self, audience: &str) -> String {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), "default");
+        let spec =
+            TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
+        let asked = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let made = accounts.create_token_request("web", &PostParams::default(), &asked).await.unwrap();
+        made.status.unwrap().token.unwrap()
+    }
+
+    /// The root of the control plane, as its Secret has it.
+    async fn root(&self) -> Vec<u8> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "istio-system");
+        secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone()
+    }
+}
+
 fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_cluster_the_tokens_of_its_service_accounts_are_good() {
-    let server = ApiServer::start().await.unwrap();
-    let client = server.client().await.unwrap();
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-    let web = ServiceAccount { metadata: named("web"), ..ServiceAccount::default() };
-    accounts.create(&PostParams::default(), &web).await.unwrap();
-    let token = async |audience: &str| {
-        let spec =
-            TokenRequestSpec { audiences: Some(vec![audience.to_owned()]), ..TokenRequestSpec::default() };
-        let asked = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-        let made = accounts.create_token_request("web", &PostParams::default(), &asked).await.unwrap();
-        made.status.unwrap().token.unwrap()
-    };
-
+    let cluster = Cluster::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let spaces: Api<Namespace> = Api::all(client.clone());
-    let space = Namespace { metadata: named("istio-system"), ..Namespace::default() };
-    spaces.create(&PostParams::default(), &space).await.unwrap();
-    let running = control_plane(folder.path(), &[], Some(&server)).await;
+    let running = control_plane(folder.path(), &[], Some(&cluster.server)).await;
     assert!(!folder.path().join(".ca").exists(), "the root is kept in the cluster");
-    let secrets: Api<Secret> = Api::namespaced(client, "istio-system");
-    let root = secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone();
-    let channel = connect(&root, &running).await;
-    served(&channel, &token("istio-ca").await).await;
-    let elsewhere = token("https://kubernetes.default.svc").await;
+    let channel = connect(&cluster.root().await, &running).await;
+    served(&channel, &cluster.token("istio-ca").await).await;
+    let elsewhere = cluster.token("https://kubernetes.default.svc").await;
     let mut stream = Stream::new(channel, Variant::Delta, node(), headers(&elsewhere));
     stream.send(ask(Variant::Delta, &TypeUrl::Cluster, &[], None));
     let refused = tokio::time::timeout(Duration::from_secs(20), stream.next()).await.unwrap().unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{refused}");
     running.stop(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signer_of_the_cluster_signs_for_workloads_if_that_is_wanted() {
+    let cluster = Cluster::start().await;
+    let theirs = signers::authority();
+    let signing = tokio::spawn(signers::sign(cluster.client.clone(), theirs.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let vars = [
+        ("EXTERNAL_CA", "ISTIOD_RA_KUBERNETES_API"),
+        ("K8S_SIGNER", "mesh.example/honest"),
+        ("CERT_SIGNER_DOMAIN", "mesh.example"),
+    ];
+    let running = control_plane(folder.path(), &vars, Some(&cluster.server)).await;
+    let channel = connect(&cluster.root().await, &running).await;
+    let chain = certificate(&channel, &cluster.token("istio-ca").await).await;
+    assert_eq!((chain.len(), &chain[1]), (2, &theirs.certificate().to_pem()));
+    running.stop(Duration::from_secs(10)).await;
+    signing.abort();
+
+    for (vars, why) in
+        [(vars, "there is none"), ([("EXTERNAL_CA", "mine"), vars[1], vars[2]], "EXTERNAL_CA=mine")]
+    {
+        let vars = vars.iter().copied().chain([("MELTEMI_CA_DIR", folder.path().to_str().unwrap())]);
+        let alone = Args::parse([format!("--configDir={}", folder.path().display())]).unwrap();
+        let (options, _) = Options::read(&alone, &Vars::from_iter(vars)).unwrap();
+        let error = start(options).await.err().unwrap().to_string();
+        assert!(error.contains(why), "{error}");
+    }
 }
 
 /// What an agent needs: a certificate, and the configuration of its proxy.

@@ -1,0 +1,217 @@
+//! Who people are, put together: the authority and where it is kept, the judges of tokens, the signers of others.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use config::mesh::{MeshConfig, MeshConfigCertificateDataCertificateData};
+use identity::Bundle;
+use identity::key::Kind;
+use process::clock::Clock;
+use process::metrics::Metrics;
+use process::retry::Policy;
+use sources::kubernetes::Directory;
+use tokio::runtime::Handle;
+
+use super::Failure;
+use crate::ca::authenticate::{
+    ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, ReviewCounters,
+    token_review,
+};
+use crate::ca::state::Checks;
+use crate::ca::store::InSecret;
+use crate::ca::{self, Authenticator, Ca, Chain, KubernetesSigner, Others, TrustDomain, kubernetes_signer};
+use crate::catalog::MeshCatalog;
+use crate::options::Options;
+
+/// Where the root of an external CA is mounted (as security/pkg/pki/ra/common.go: DefaultExtCACertDir).
+const EXTERNAL_ROOTS: &str = "./etc/external-ca-cert/root-cert.pem";
+/// The roots of the cluster's own signers.
+const CLUSTER_ROOTS: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+/// How long the API server that keeps the authority is waited for.
+const AUTHORITY_PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+/// Opens the authority; an API server that is to keep it and is away is waited for, as
+/// pilot/pkg/bootstrap/istio_ca.go: createSelfSignedCACertificateOptions.
+pub(super) async fn open_authority(
+    options: &Options,
+    trust_domain: &str,
+    cluster: Option<&kube::Client>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Ca, Failure> {
+    let state = authority_options(options, trust_domain, cluster);
+    let switches = &options.switches;
+    let more: Vec<String> =
+        switches.istiod_custom_host.split(',').map(|host| host.trim().to_owned()).collect();
+    let names = ca::serving::default_names(&options.namespace, &switches.revision, &more);
+    let deadline = Instant::now() + AUTHORITY_PATIENCE;
+    let mut delays = Policy { max: Duration::from_secs(30), ..Policy::default() }.delays();
+    loop {
+        let (state, names, clock, metrics) = (state.clone(), names.clone(), clock.clone(), metrics.clone());
+        let opened = tokio::task::spawn_blocking(move || Ca::open(state, names, clock, &metrics)).await?;
+        match opened {
+            Err(error) if error.is_temporary() && Instant::now() < deadline => {
+                let again = delays.next().unwrap_or_default();
+                tracing::warn!(target: "pkica", "{error}; again in {again:.1?}");
+                tokio::time::sleep(again).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+/// In a cluster a self-signed root is kept in a Secret, else in a folder.
+fn authority_options(options: &Options, trust_domain: &str, cluster: Option<&kube::Client>) -> ca::Options {
+    let mut state = ca::Options::in_dir(&options.own_ca, trust_domain);
+    let switches = &options.switches;
+    if let Some(client) = cluster {
+        let (cacerts, runtime) = (switches.use_cacerts_for_self_signed_ca, Handle::current());
+        state.store = Arc::new(InSecret::new(client.clone(), &options.namespace, cacerts, runtime));
+        state.plugged_may_be_ours = cacerts;
+    }
+    state.plugged = Some(switches.root_ca_dir.clone().into());
+    state.multi_root = switches.istio_multiroot_mesh;
+    state.grace_percent = switches.citadel_self_signed_root_cert_grace_period_percentile;
+    state.root.key = Kind::Rsa(switches.citadel_self_signed_ca_rsa_key_size);
+    let lasts = |given: config::Duration| given.to_std().filter(|lasts| !lasts.is_zero());
+    state.root.ttl = lasts(switches.citadel_self_signed_ca_cert_ttl).unwrap_or(state.root.ttl);
+    state.limits.default_ttl = lasts(switches.default_workload_cert_ttl).unwrap_or(state.limits.default_ttl);
+    state.limits.max_ttl = lasts(switches.max_workload_cert_ttl).unwrap_or(state.limits.max_ttl);
+    state.checks = lasts(switches.citadel_self_signed_root_cert_check_interval).map(|every| {
+        let jitter = switches.citadel_enable_jitter_for_root_cert_rotator;
+        // drawn evenly, as all delays are
+        let drawn = Policy { initial: every, max: every, ..Policy::default() }.delays().next();
+        Checks { every, first: drawn.filter(|_| jitter).unwrap_or_default() }
+    });
+    state
+}
+
+/// Who judges callers, and of those the one whose keys have to be fetched.
+pub(super) fn judges(
+    options: &Options,
+    authority: &Ca,
+    clusters: Option<Directory>,
+    trust_domain: &TrustDomain,
+    metrics: &Metrics,
+) -> Result<(Arc<Chain>, Option<Arc<JwtAuthenticator>>), Failure> {
+    let tokens = token_authenticator(options, trust_domain)?;
+    let reviewed = reviewed_tokens(options, clusters, trust_domain, metrics)?;
+    Ok((Arc::new(chain_of(options, authority, tokens.clone(), reviewed)), tokens))
+}
+
+/// Who believes the tokens of `JWT_RULE`'s issuer, if there is one.
+fn token_authenticator(
+    options: &Options,
+    trust_domain: &TrustDomain,
+) -> Result<Option<Arc<JwtAuthenticator>>, Failure> {
+    let rule = &options.switches.jwt_rule;
+    if rule.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(JwtAuthenticator::of_rule(&JwtRule::parse(rule)?, trust_domain)?)))
+}
+
+/// As pilot/pkg/bootstrap/server.go: who is asked first what a caller is worth.
+fn chain_of(
+    options: &Options,
+    authority: &Ca,
+    tokens: Option<Arc<JwtAuthenticator>>,
+    reviewed: Option<KubernetesTokens>,
+) -> Chain {
+    let mut chain: Vec<Arc<dyn Authenticator>> =
+        vec![Arc::new(ClientCertificate::new(authority.live().clone()))];
+    chain.extend(tokens.map(|tokens| tokens as Arc<dyn Authenticator>));
+    chain.extend(reviewed.map(|tokens| Arc::new(tokens) as Arc<dyn Authenticator>));
+    let switches = &options.switches;
+    if !switches.trusted_gateway_cidr.is_empty() {
+        let (forwarded, wrong) = ForwardedCertificate::new(&switches.trusted_gateway_cidr);
+        for network in wrong {
+            tracing::warn!("TRUSTED_GATEWAY_CIDR: {network:?} is not a network; it is left out");
+        }
+        chain.push(Arc::new(forwarded));
+    }
+    Chain::new(chain)
+}
+
+/// Who believes the tokens that the API server believes, if there is one.
+fn reviewed_tokens(
+    options: &Options,
+    clusters: Option<Directory>,
+    trust_domain: &TrustDomain,
+    metrics: &Metrics,
+) -> Result<Option<KubernetesTokens>, Failure> {
+    let Some(clusters) = clusters else { return Ok(None) };
+    let rules = token_review::Rules {
+        own: options.cluster.clone(),
+        aliases: options.cluster_aliases.clone(),
+        audiences: token_review::Rules::audiences(&options.switches.token_audiences),
+    };
+    let counters = ReviewCounters::register(metrics);
+    let new = KubernetesTokens::new(Arc::new(clusters), rules, trust_domain, counters);
+    Ok(Some(new.map_err(|_| "no random numbers for the memory of token reviews")?))
+}
+
+/// Who signs for workloads instead of our authority, if somebody does. As pilot/pkg/bootstrap/istio_ca.go: createIstioRA.
+pub(super) fn signer_of(
+    options: &Options,
+    cluster: Option<kube::Client>,
+    authority: &Ca,
+    catalog: &Arc<MeshCatalog>,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<Arc<KubernetesSigner>>, Failure> {
+    let switches = &options.switches;
+    match switches.external_ca.as_str() {
+        "" => return Ok(None),
+        "ISTIOD_RA_KUBERNETES_API" => {}
+        other => return Err(format!("EXTERNAL_CA={other}: want ISTIOD_RA_KUBERNETES_API, or nothing").into()),
+    }
+    let client = cluster.ok_or("EXTERNAL_CA needs the API server of a cluster, and there is none")?;
+    let domain = switches.cert_signer_domain.clone();
+    let roots = external_roots(&domain)?;
+    if let Some(roots) = &roots {
+        authority.live().trust(&Others { anywhere: roots.clone(), ..Others::default() });
+    }
+    let limits = authority.live().authority().limits();
+    let rules = kubernetes_signer::Rules {
+        signer: switches.k8s_signer.clone(),
+        domain,
+        roots,
+        limits,
+        patience: kubernetes_signer::PATIENCE,
+    };
+    let catalog = catalog.clone();
+    let root_of = move |signer: &str| {
+        let world = catalog.world();
+        signer_root(&world.settings.peek(&())?.mesh, signer)
+    };
+    Ok(Some(Arc::new(KubernetesSigner::new(client, rules, Box::new(root_of), clock))))
+}
+
+/// The roots of external signers: a mounted file, else those of the cluster's own signers, unless callers name signers.
+fn external_roots(domain: &str) -> Result<Option<Bundle>, Failure> {
+    let read = |path: &str| match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Bundle::from_pem(&text).map_err(|error| format!("{path}: {error}"))?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{path}: {error}")),
+    };
+    match read(EXTERNAL_ROOTS)? {
+        None if domain.is_empty() => {
+            let missing = || {
+                format!("{EXTERNAL_ROOTS}: no root of the external CA; mount one, or set CERT_SIGNER_DOMAIN")
+            };
+            Ok(Some(read(CLUSTER_ROOTS)?.ok_or_else(missing)?))
+        }
+        found => Ok(found),
+    }
+}
+
+/// What `caCertificates` says of a signer.
+fn signer_root(mesh: &MeshConfig, signer: &str) -> Option<String> {
+    let of_signer = mesh.ca_certificates.iter().filter(|data| data.cert_signers.iter().any(|s| s == signer));
+    of_signer
+        .filter_map(|data| match &data.certificate_data {
+            Some(MeshConfigCertificateDataCertificateData::Pem(pem)) => Some(pem.clone()),
+            _ => None,
+        })
+        .next()
+}
