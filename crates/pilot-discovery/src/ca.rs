@@ -112,9 +112,10 @@ impl Ca {
     /// self-signed root that nears its end gets a successor, and the serving certificate is renewed. True if anybody has to
     /// be told about new roots. On an error everything goes on as it was. Blocks as [`Ca::open`] does.
     pub fn tick(&self) -> Result<bool, Error> {
-        let rotated = self.state.tick(&self.live, self.clock.now())?;
+        let rotated = self.state.tick(&self.live, self.clock.now());
+        // whatever came of it: a store that is away must not let our own certificate end
         self.tls.refresh()?;
-        Ok(rotated)
+        Ok(rotated?)
     }
 
     /// Reads the plugged-in files again; to be called when their directory has changed. True if the authority is another

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use identity::Authority;
-use identity::authority::{Limits, SelfSigned};
+use identity::authority::{Limits, San, SelfSigned};
 use identity::key::Kind;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
+use process::clock::Virtual;
+use process::metrics::Metrics;
 use serde_json::json;
 use testkit::api_server::ApiServer;
 
 use super::*;
+use crate::ca::Ca;
 use crate::ca::live::Live;
 use crate::ca::state::{Checks, Options, State};
 
@@ -188,4 +191,22 @@ async fn what_a_control_plane_mounts_of_its_own_is_no_plugged_in_ca() {
     let replica = open(mounted, now + 99 * DAY).await.unwrap();
     assert_eq!(replica.1.authority().certificate(), made.certificate());
     assert!(!tick(&replica, now + 99 * DAY).await.unwrap(), "its first look is a day away");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_serving_certificate_is_renewed_though_the_store_is_away() {
+    let (mut server, client, _) = cluster().await;
+    let clock = Virtual::new(SystemTime::now());
+    let (options, names) = (options(&client, false), vec![San::Dns("localhost".into())]);
+    let of_ca = Arc::new(clock.clone());
+    let ca = off(move || Ca::open(options, names, of_ca, &Metrics::new())).await.unwrap();
+    let before = ca.tls().config();
+    server.kill();
+    clock.advance(50 * DAY);
+    let ticked = {
+        let ca = ca.clone();
+        off(move || ca.tick()).await
+    };
+    assert!(ticked.unwrap_err().is_temporary());
+    assert!(!Arc::ptr_eq(&before, &ca.tls().config()));
 }
