@@ -9,7 +9,7 @@ use std::time::Duration;
 use e2e::{envoy, get, programs};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service, ServiceAccount};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -25,44 +25,81 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// The control plane's port with TLS, at the address of the machine in the pods' network.
 const DISCOVERY: u16 = 15012;
 
-/// A cluster whose pods run, and its control plane.
-struct Stage {
+/// A cluster whose pods run.
+struct Cluster {
+    id: &'static str,
     nodes: Nodes,
     client: Client,
     network: Network,
-    // in this order: who asks ends before who answers
+    // last: who asks ends before who answers
+    server: ApiServer,
+}
+
+/// A mesh: the clusters, and the control plane of the first one.
+struct Stage {
     plane: Program,
-    _server: ApiServer,
+    clusters: Vec<Cluster>,
     _directory: tempfile::TempDir,
 }
 
 impl Stage {
-    async fn start() -> Self {
+    async fn start(clusters: &[&'static str]) -> Self {
         let network = Network::claim().unwrap();
-        let server = ApiServer::start().await.unwrap();
-        let client = server.client().await.unwrap();
-        let machines = vec![Machine::new("node-a", network.pods(1)), Machine::new("node-b", network.pods(2))];
-        let nodes = Nodes::start(client.clone(), machines).await.unwrap();
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        for name in ["istio-system", "shop"] {
-            let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-            namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        let mut started = Vec::new();
+        for (node, id) in (1..).step_by(2).zip(clusters) {
+            started.push(Cluster::start(id, &network, [node, node + 1]).await);
         }
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("kubeconfig"), server.kubeconfig().unwrap()).unwrap();
+        std::fs::write(directory.path().join("kubeconfig"), started[0].server.kubeconfig().unwrap()).unwrap();
         let plane = control_plane(directory.path(), network.host());
-        let stage = Self { nodes, client, network, plane, _server: server, _directory: directory };
-        stage.await_plane().await;
+        let stage = Self { plane, clusters: started, _directory: directory };
+        for cluster in stage.clusters.iter().skip(1) {
+            stage.clusters[0].read_also(cluster).await;
+        }
+        stage.await_plane(&network).await;
         stage
     }
 
-    async fn await_plane(&self) {
-        let ready = format!("http://{}:8080/ready", self.network.host());
+    async fn await_plane(&self, network: &Network) {
+        let ready = format!("http://{}:8080/ready", network.host());
         let look = async || {
             assert!(self.plane.ended().is_none(), "{}", self.plane.tail());
             get(&ready, &[]).ok().filter(|answer| answer.status == 200)
         };
         eventually("the control plane is ready", WITHIN, look).await.unwrap();
+    }
+
+    /// What is known when something did not come about.
+    fn explain(&self, late: &str, pod: &RunningPod) -> ! {
+        panic!("{late}\n{}\n{}", pod.log(), self.plane.tail())
+    }
+}
+
+impl Cluster {
+    /// Two nodes, and two namespaces.
+    async fn start(id: &'static str, network: &Network, nodes: [u8; 2]) -> Self {
+        let server = ApiServer::start().await.unwrap();
+        let client = server.client().await.unwrap();
+        let machines =
+            nodes.map(|node| Machine::new(&format!("{id}-{node}").to_lowercase(), network.pods(node)));
+        let nodes = Nodes::start(client.clone(), machines.to_vec()).await.unwrap();
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        for name in ["istio-system", "shop"] {
+            let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        }
+        Self { id, nodes, client, network: network.clone(), server }
+    }
+
+    /// Tells this cluster's control plane of another cluster.
+    async fn read_also(&self, other: &Self) {
+        let secret = json!({
+            "metadata": {"name": other.id, "labels": {"istio/multiCluster": "true"}},
+            "stringData": {other.id: other.server.kubeconfig().unwrap()},
+        });
+        let secret: Secret = serde_json::from_value(secret).unwrap();
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "istio-system");
+        secrets.create(&PostParams::default(), &secret).await.unwrap();
     }
 
     /// Refuses plain text in the whole mesh.
@@ -105,6 +142,15 @@ impl Stage {
         self.create::<Deployment>(deployment).await;
     }
 
+    /// A Service for the pods of a Deployment; where it is called.
+    async fn serve(&self, name: &str) -> SocketAddrV4 {
+        let ports = json!([{"name": "http", "port": 80, "targetPort": "web"}]);
+        let service =
+            json!({"metadata": {"name": name}, "spec": {"selector": {"app": name}, "ports": ports}});
+        let service: Service = self.create(service).await;
+        SocketAddrV4::new(service.spec.unwrap().cluster_ip.unwrap().parse().unwrap(), 80)
+    }
+
     /// How many pods a Deployment has from now on.
     async fn scale(&self, name: &str, replicas: u32) {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), "shop");
@@ -121,7 +167,8 @@ impl Stage {
     /// Runs a pod with its sidecar.
     async fn run(&self, pod: &str) -> RunningPod {
         let discovery = SocketAddrV4::new(self.network.host(), DISCOVERY);
-        let sidecar = Sidecar::new(&programs().join("pilot-agent"), &envoy(), discovery);
+        let mut sidecar = Sidecar::new(&programs().join("pilot-agent"), &envoy(), discovery);
+        sidecar.cluster = self.id.to_owned();
         self.nodes.run(&self.network, "shop", pod, &sidecar).await.unwrap()
     }
 }
@@ -157,28 +204,50 @@ async fn knows(pod: &RunningPod, other: &RunningPod) -> bool {
 
 #[test]
 fn pods_of_new_deployments_get_certificates_by_token_review_and_talk_mutual_tls() {
-    let _alone = alone();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(story());
+    tell(one_cluster());
 }
 
-async fn story() {
-    let stage = Stage::start().await;
-    stage.be_strict().await;
-    stage.deploy("web").await;
-    stage.deploy("cart").await;
-    let ports = json!([{"name": "http", "port": 80, "targetPort": "web"}]);
-    let service =
-        json!({"metadata": {"name": "cart"}, "spec": {"selector": {"app": "cart"}, "ports": ports}});
-    let service: Service = stage.create(service).await;
-    let service: Ipv4Addr = service.spec.unwrap().cluster_ip.unwrap().parse().unwrap();
-    let service = SocketAddrV4::new(service, 80);
-    let (web, first) = (stage.pods("web", 1).await.remove(0), stage.pods("cart", 1).await.remove(0));
-    let (web, cart) = (stage.run(&web).await, stage.run(&first).await);
-    let explain = |late: String| -> Value { panic!("{late}\n{}\n{}", web.log(), stage.plane.tail()) };
+#[test]
+fn a_call_reaches_pods_of_another_cluster_with_mutual_tls() {
+    tell(two_clusters());
+}
+
+fn tell(story: impl Future<Output = ()>) {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(story);
+}
+
+async fn two_clusters() {
+    let stage = Stage::start(&["Kubernetes", "second"]).await;
+    let [first, second] = stage.clusters.as_slice() else { panic!("two were started") };
+    first.be_strict().await;
+    first.deploy("web").await;
+    second.deploy("cart").await;
+    let service = first.serve("cart").await;
+    second.serve("cart").await;
+    let (web, cart) = (first.pods("web", 1).await.remove(0), second.pods("cart", 1).await.remove(0));
+    let web = first.run(&web).await;
+    let _answering = second.run(&cart).await;
+    let said = eventually("web reaches cart", WITHIN, async || asked(&web, service).await).await;
+    let said = said.unwrap_or_else(|late| stage.explain(&late, &web));
+    assert_eq!(said["pod"], json!(cart));
+    let certificate = said["headers"]["x-forwarded-client-cert"].as_str().unwrap_or_default();
+    assert!(certificate.contains("URI=spiffe://cluster.local/ns/shop/sa/web"), "{said}");
+}
+
+async fn one_cluster() {
+    let stage = Stage::start(&["Kubernetes"]).await;
+    let cluster = &stage.clusters[0];
+    cluster.be_strict().await;
+    cluster.deploy("web").await;
+    cluster.deploy("cart").await;
+    let service = cluster.serve("cart").await;
+    let (web, first) = (cluster.pods("web", 1).await.remove(0), cluster.pods("cart", 1).await.remove(0));
+    let (web, cart) = (cluster.run(&web).await, cluster.run(&first).await);
 
     let said = eventually("web reaches cart", WITHIN, async || asked(&web, service).await).await;
-    let said = said.unwrap_or_else(explain);
+    let said = said.unwrap_or_else(|late| stage.explain(&late, &web));
     assert_eq!(said["pod"], json!(first));
     let certificate = said["headers"]["x-forwarded-client-cert"].as_str().unwrap_or_default();
     assert!(certificate.contains("URI=spiffe://cluster.local/ns/shop/sa/web"), "{said}");
@@ -190,24 +259,24 @@ async fn story() {
     let stranger = json!({"metadata": {"name": "stranger", "labels": {"app": "stranger"}}, "spec": {
         "containers": [{"name": "app", "image": "app:1"}],
     }});
-    stage.create::<Pod>(stranger).await;
-    let stranger = stage.nodes.pods("shop", "app=stranger", 1).await.unwrap().remove(0);
-    let stranger = RunningPod::start(&stage.network, &stranger).await.unwrap();
+    cluster.create::<Pod>(stranger).await;
+    let stranger = cluster.nodes.pods("shop", "app=stranger", 1).await.unwrap().remove(0);
+    let stranger = RunningPod::start(&cluster.network, &stranger).await.unwrap();
     let plain = stranger.get(SocketAddrV4::new(cart.address(), 8080), "cart.shop", "/").await;
     assert!(plain.is_err(), "plain text is refused: {plain:?}");
 
     // another pod of it takes over, and nobody is sent to the one that is gone
-    stage.scale("cart", 2).await;
-    let mut both = stage.pods("cart", 2).await;
+    cluster.scale("cart", 2).await;
+    let mut both = cluster.pods("cart", 2).await;
     both.retain(|pod| *pod != first);
     let second = both.remove(0);
-    let _taking_over = stage.run(&second).await;
-    stage.nodes.set_ready("shop", &first, false);
+    let _taking_over = cluster.run(&second).await;
+    cluster.nodes.set_ready("shop", &first, false);
     let look = async || asked(&web, service).await.filter(|said| said["pod"] == json!(second));
-    eventually("the other pod answers", WITHIN, look).await.unwrap_or_else(explain);
-    stage.nodes.settled().await.unwrap();
-    stage.scale("cart", 1).await;
-    assert_eq!(stage.pods("cart", 1).await.remove(0), second);
+    eventually("the other pod answers", WITHIN, look).await.unwrap_or_else(|late| stage.explain(&late, &web));
+    cluster.nodes.settled().await.unwrap();
+    cluster.scale("cart", 1).await;
+    assert_eq!(cluster.pods("cart", 1).await.remove(0), second);
     let look = async || (!knows(&web, &cart).await).then_some(());
     eventually("web forgets the pod that is gone", WITHIN, look).await.unwrap();
     drop(cart);
