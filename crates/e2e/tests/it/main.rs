@@ -3,8 +3,10 @@
 
 mod deaths;
 mod edits;
+mod forwarding;
 mod local_mesh;
 mod many_proxies;
+mod operator;
 mod pods;
 mod rotation;
 mod stage;
