@@ -1,5 +1,5 @@
 //! pilot-discovery - the control plane: one process that knows the mesh and tells every proxy.
-//! In: flags, environment, configuration, workloads' requests. Out: xDS, certificates, debug pages.
+//! In: flags, environment, configuration, workloads' requests. Out: xDS, certificates, debug pages, ControlZ.
 //! Here: the certificate service; the composition of all other rooms.
 //! Never here: anything a library crate could do.
 //! Start reading at: start.rs

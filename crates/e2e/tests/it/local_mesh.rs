@@ -68,6 +68,8 @@ fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
             assert!(!row.contains(state), "{row}");
         }
     }
+    let levels = stdout(&mesh.istioctl(&["admin", "log"]).unwrap());
+    assert!(levels.lines().any(|line| line.starts_with("ads ") && line.contains("info")), "{levels}");
     let clusters =
         stdout(&mesh.istioctl(&["pc", "cluster", "productpage-v1", "--fqdn", "reviews.default"]).unwrap());
     for subset in ["v1", "v2", "v3"] {
