@@ -174,7 +174,7 @@ pub struct AdminLog {
     /// ControlZ port
     #[arg(long = "ctrlz_port", default_value_t = 9876, value_name = "PORT")]
     pub ctrlz_port: u16,
-    /// Output levels to set, as <scope>:<level>,... with the levels none, error, warn, info, debug
+    /// Output levels to set, as `scope:level,...` with the levels none, error, warn, info, debug
     #[arg(long, conflicts_with_all = ["reset", "log_reset"], value_name = "LEVELS")]
     pub level: Option<String>,
     /// Stack trace levels to set, in the same form
