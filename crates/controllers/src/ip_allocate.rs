@@ -7,14 +7,16 @@ mod pool;
 
 use std::collections::BTreeMap;
 
+use config::Kind;
 use ipnet::{Ipv4Net, Ipv6Net};
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use crate::mirror::{Key, Mirror};
 use crate::namespaces::{Namespaces, Scope};
+use crate::objects;
 use crate::queue::{Outcome, Queue};
 use entry::{Allocated, Entry};
 use plan::Addresses;
@@ -75,11 +77,7 @@ impl IpAllocator {
     /// An allocator that has seen nothing yet.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
-        let kind = service_entries();
-        let api: Api<DynamicObject> = match &options.scope.only {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
-            None => Api::all_with(client.clone(), &kind),
-        };
+        let api = objects::api(&client, Kind::ServiceEntry, options.scope.only.as_deref());
         let all = watcher::Config::default();
         Self {
             entries: Mirror::new("ServiceEntries", api, all, |object| Entry::of(&object)),
@@ -101,8 +99,7 @@ impl IpAllocator {
                 names = self.namespaces.changed() => self.add_all_of(&names),
                 key = self.queue.next(), if synced => {
                     if let Some((version, addresses)) = self.due(&key) {
-                        let api: Api<DynamicObject> =
-                            Api::namespaced_with(self.client.clone(), &key.namespace, &service_entries());
+                        let api = objects::api(&self.client, Kind::ServiceEntry, Some(&key.namespace));
                         let work = write(api, key.clone(), version.clone(), addresses);
                         if self.queue.work(key.clone(), work).await {
                             self.written.insert(key, version);
@@ -155,17 +152,5 @@ async fn write(api: Api<DynamicObject>, key: Key, version: String, addresses: Ve
         // gone, or edited since: the watch tells of it
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(1),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn service_entries() -> ApiResource {
-    let kind = config::Kind::ServiceEntry;
-    let version = kind.versions().first().copied().unwrap_or_default();
-    ApiResource {
-        group: kind.group().to_owned(),
-        version: version.to_owned(),
-        api_version: kind.api_version(),
-        kind: kind.name().to_owned(),
-        plural: kind.plural().to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! controllers - what the control plane writes into clusters, and who of several replicas does it.
 //! In: a cluster client, what is to be written, watches of what stands there. Out: writes, only where something differs.
-//! Here: leader election, the CA bundle in every namespace, addresses of ServiceEntries, taints of nodes.
+//! Here: leader election, the CA bundle in every namespace, addresses of ServiceEntries, taints of nodes, statuses.
 //! Never here: what a mesh means, facts for it (`sources`), anything Envoy reads.
 //! Start reading at: leader.rs
 
@@ -11,7 +11,9 @@ pub mod ip_allocate;
 pub mod leader;
 mod mirror;
 pub mod namespaces;
+mod objects;
 mod queue;
+pub mod status;
 pub mod untaint;
 
 use tokio::sync::watch;

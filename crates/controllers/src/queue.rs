@@ -73,12 +73,9 @@ impl<K: Ord + Clone + Display> Queue<K> {
 
     /// Does the work of a key, within a time limit, and keeps the key for later if that failed; says whether it succeeded.
     pub(crate) async fn work(&mut self, key: K, work: impl Future<Output = Outcome>) -> bool {
-        let outcome = match timeout(LIMIT, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(format!("no answer within {LIMIT:?}").into()),
-        };
+        let outcome = limited(work).await;
         let succeeded = outcome.is_ok();
-        self.settle(Instant::now(), key, outcome);
+        self.settle(key, outcome);
         succeeded
     }
 
@@ -100,7 +97,12 @@ impl<K: Ord + Clone + Display> Queue<K> {
         Ok(key)
     }
 
-    fn settle(&mut self, now: Instant, key: K, outcome: Outcome) {
+    /// Takes note of what the work of a key came to, and keeps the key for later if it failed.
+    pub(crate) fn settle(&mut self, key: K, outcome: Outcome) {
+        self.settle_at(Instant::now(), key, outcome);
+    }
+
+    fn settle_at(&mut self, now: Instant, key: K, outcome: Outcome) {
         match outcome {
             Ok(writes) => {
                 self.allowance -= f64::from(writes);
@@ -125,6 +127,14 @@ impl<K: Ord + Clone + Display> Queue<K> {
         self.allowance = (self.allowance + earned).min(BURST);
         self.counted = now;
         now + Duration::from_secs_f64((-self.allowance).max(0.0) / RATE)
+    }
+}
+
+/// Ends work that takes too long.
+pub(crate) async fn limited<T>(work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    match timeout(LIMIT, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(format!("no answer within {LIMIT:?}").into()),
     }
 }
 
@@ -154,16 +164,16 @@ mod tests {
         let mut queue = Queue::new("work");
         let mut now = Instant::now();
         for round in 0..12 {
-            queue.settle(now, "a", failed());
+            queue.settle_at(now, "a", failed());
             let due = queue.take(now).unwrap_err();
             assert!(due.unwrap() <= now + RETRIES.max, "round {round}");
             now += HOUR;
             assert_eq!((queue.take(now), queue.take(now)), (Ok("a"), Err(None)), "once for one failure");
         }
-        queue.settle(now, "a", failed());
+        queue.settle_at(now, "a", failed());
         queue.add("a");
         assert_eq!(queue.take(now), Ok("a"));
-        queue.settle(now, "a", Ok(0));
+        queue.settle_at(now, "a", Ok(0));
         assert_eq!(queue.take(now + HOUR), Err(None), "done is done");
         assert!(queue.failing.is_empty());
     }
@@ -173,7 +183,7 @@ mod tests {
         let mut queue = Queue::new("work");
         let now = Instant::now();
         queue.add("a");
-        queue.settle(now, "a", failed());
+        queue.settle_at(now, "a", failed());
         assert_eq!((queue.take(now), queue.take(now + HOUR)), (Ok("a"), Err(None)));
     }
 
@@ -188,7 +198,7 @@ mod tests {
                 now = due.unwrap();
                 assert_eq!(queue.take(now), Ok("a"));
             }
-            queue.settle(now, "a", Ok(writes));
+            queue.settle_at(now, "a", Ok(writes));
             now - start
         };
         for _ in 0..1000 {

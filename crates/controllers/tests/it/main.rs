@@ -13,4 +13,6 @@ mod ip_allocate;
 #[cfg(test)]
 mod leader;
 #[cfg(test)]
+mod status;
+#[cfg(test)]
 mod untaint;
