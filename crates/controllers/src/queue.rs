@@ -54,9 +54,16 @@ impl<K: Ord + Clone + Display> Queue<K> {
     /// Adds a key, unless it waits already. What waits for a retry is worked on at once.
     pub(crate) fn add(&mut self, key: K) {
         if self.queued.insert(key.clone()) {
-            self.later.retain(|(_, waiting)| *waiting != key);
+            if self.failing.contains_key(&key) {
+                self.later.retain(|(_, waiting)| *waiting != key);
+            }
             self.ready.push_back(key);
         }
+    }
+
+    /// Whether the last work of a key failed, and it waits to be tried again.
+    pub(crate) fn retries(&self, key: &K) -> bool {
+        self.failing.contains_key(key)
     }
 
     /// The next key, as soon as there is one and a write is allowed. May be dropped and called again.

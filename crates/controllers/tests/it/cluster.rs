@@ -1,6 +1,8 @@
 //! A cluster for all tests that run at a time, and clients that remember what they wrote.
 
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Request};
@@ -15,6 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testkit::api_server::ApiServer;
+use tokio::sync::watch;
+use tower::Service;
+use tower::layer::layer_fn;
 use tower::util::MapRequestLayer;
 
 /// How long something may take on a busy machine.
@@ -125,4 +130,40 @@ where
     K: Resource + Clone + DeserializeOwned + Serialize + std::fmt::Debug,
 {
     api.create(&PostParams::default(), &object(json)).await.unwrap()
+}
+
+/// A client whose requests stay without an answer while the sender says so, as when a network loses every packet.
+pub(crate) fn breakable(config: Config) -> (Client, watch::Sender<bool>) {
+    let (is_cut, cut) = watch::channel(false);
+    let layer = layer_fn(|inner| Cable { inner, cut: cut.clone() });
+    (ClientBuilder::try_from(config).unwrap().with_layer(&layer).build(), is_cut)
+}
+
+/// A way to the cluster that can be cut.
+#[derive(Clone)]
+struct Cable<S> {
+    inner: S,
+    cut: watch::Receiver<bool>,
+}
+
+impl<S> Service<Request<Body>> for Cable<S>
+where
+    S: Service<Request<Body>, Future: Send + 'static>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.inner.call(request);
+        let mut cut = self.cut.clone();
+        Box::pin(async move {
+            let _ = cut.wait_for(|is_cut| !is_cut).await;
+            answer.await
+        })
+    }
 }

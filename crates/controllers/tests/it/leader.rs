@@ -16,7 +16,7 @@ use testkit::eventually;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::cluster::{PATIENCE, control_plane, counting, create, shared};
+use crate::cluster::{PATIENCE, breakable, control_plane, counting, create, shared};
 
 const RECORD: &str = "control-plane.alpha.kubernetes.io/leader";
 
@@ -281,6 +281,29 @@ async fn who_cannot_reach_the_cluster_stops_before_the_lock_expires_and_leads_ag
     server.resume().await.unwrap();
     replica.until(true).await;
     replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_cut_off_has_stopped_when_another_takes_over() {
+    let server = shared().await;
+    let (client, cut) = breakable(server.config().await.unwrap());
+    let connected = server.client().await.unwrap();
+    let locks = namespace(&connected, "cut-off").await;
+    let ttl = Duration::from_secs(8);
+    let of = |identity: &str| Candidate { ttl, ..candidate("cut-off", identity, "") };
+    let first = Replica::start(&client, of("istiod-a"), Work::NAMESPACES);
+    first.until(true).await;
+    let second = Replica::start(&connected, of("istiod-b"), Work::NAMESPACES);
+    cut.send(true).unwrap();
+    second.until(true).await;
+    assert!(!first.leads(), "two lead at once");
+    // connected again, it does not take for its own what is another's
+    cut.send(false).unwrap();
+    let leads = eventually("the first leads again", ttl / 2, async || first.leads().then_some(())).await;
+    assert!(leads.is_err() && second.leads());
+    assert_eq!(record(&locks, Work::NAMESPACES).await["holderIdentity"], "istiod-b");
+    first.stop().await;
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
