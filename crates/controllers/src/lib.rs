@@ -27,6 +27,11 @@ async fn stopped(stop: &mut Stop) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Whether the process stops.
+fn is_stopped(stop: &Stop) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
+}
+
 /// Waits for another value; for ever if there will be none.
 async fn news<T>(value: &mut watch::Receiver<T>) {
     if value.changed().await.is_err() {

@@ -11,7 +11,7 @@ use super::candidate::Candidate;
 use super::lock::{Lock, LockObject, Standing};
 use super::record::{Record, written};
 use super::{Shared, Work};
-use crate::{Stop, stopped};
+use crate::{Stop, is_stopped, stopped};
 
 /// A candidate and what it saw of a lock.
 pub(super) struct Elector<K> {
@@ -69,14 +69,19 @@ impl<K: LockObject> Elector<K> {
             tasks.spawn(task());
             let end = self.lead(held, &mut stop, &mut tasks).await;
             tasks.shutdown().await;
+            self.release().await;
             match end {
                 End::Stopped => tracing::info!("leader election lock {name} is given back"),
                 End::Lost(why) => tracing::warn!("leader election lock {name} is lost: {why}"),
                 End::Panicked => {
                     tracing::error!("leader election lock {name} is given back: its work panicked");
+                    // another replica may do better
+                    tokio::select! {
+                        () = stopped(&mut stop) => {}
+                        () = sleep(self.retry_period()) => {}
+                    }
                 }
             }
-            self.release().await;
         }
     }
 
@@ -88,7 +93,7 @@ impl<K: LockObject> Elector<K> {
             Policy { initial: retry.mul_f64(1.2), max: retry.mul_f64(1.2), factor: 1.0, attempts: None };
         let mut spread = spread.delays();
         let mut troubled = false;
-        while !*stop.borrow() {
+        while !is_stopped(stop) {
             match timeout(retry, self.attempt()).await {
                 Ok(Ok(Some(held))) => return Some(held),
                 Ok(Ok(None)) => troubled = false,

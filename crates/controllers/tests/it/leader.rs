@@ -9,6 +9,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, DeleteParams};
 use kube::{Client, ResourceExt as _};
+use parking_lot::Mutex;
 use process::clock::Virtual;
 use serde_json::{Value, json};
 use testkit::api_server::ApiServer;
@@ -322,20 +323,24 @@ async fn a_lock_that_somebody_deletes_is_made_again_and_work_that_panics_gives_i
 
     let (stop, told) = watch::channel(false);
     let candidate = candidate("mishaps", "istiod-a", "");
-    let terms = Arc::new(AtomicUsize::new(0));
-    let count = terms.clone();
+    let terms = Arc::new(Mutex::new(Vec::new()));
+    let begins = terms.clone();
     let task = move || {
-        let term = count.fetch_add(1, Ordering::SeqCst);
+        let term = begins.lock().len();
+        begins.lock().push(Instant::now());
         async move {
             assert!(term > 0, "the first term ends in a panic");
             std::future::pending::<()>().await;
         }
     };
     let running = tokio::spawn(leader::run(client.clone(), candidate, Work::ANALYSIS, told, task));
-    let second = async || (terms.load(Ordering::SeqCst) == 2).then_some(());
-    eventually("a second term", PATIENCE, second).await.unwrap();
+    eventually("a second term", PATIENCE, async || (terms.lock().len() == 2).then_some(())).await.unwrap();
+    let begun = terms.lock().clone();
+    let pause = begun[1] - begun[0];
+    assert!(pause >= TTL / 4, "again after {pause:?}, others first");
     assert_eq!(record(&locks, Work::ANALYSIS).await["leaderTransitions"], 1, "given back in between");
-    stop.send(true).unwrap();
+    // who would tell it to stop is gone
+    drop(stop);
     running.await.unwrap();
     let made: Vec<_> =
         writes.of("/configmaps").into_iter().filter(|write| write.starts_with("POST")).collect();
