@@ -9,13 +9,16 @@ use std::time::Duration;
 use e2e::{envoy, get, programs};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service, ServiceAccount};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
+use kube::config::Kubeconfig;
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testkit::api_server::ApiServer;
+use testkit::api_server::objects::{self, Written};
 use testkit::node::{Machine, Network, Nodes, RUN, RunningPod, Sidecar};
 use testkit::{Program, eventually};
 
@@ -53,9 +56,6 @@ impl Stage {
         std::fs::write(directory.path().join("kubeconfig"), started[0].server.kubeconfig().unwrap()).unwrap();
         let plane = control_plane(directory.path(), network.host());
         let stage = Self { plane, clusters: started, _directory: directory };
-        for cluster in stage.clusters.iter().skip(1) {
-            stage.clusters[0].read_also(cluster).await;
-        }
         stage.await_plane(&network).await;
         stage
     }
@@ -91,15 +91,39 @@ impl Cluster {
         Self { id, nodes, client, network: network.clone(), server }
     }
 
-    /// Tells this cluster's control plane of another cluster.
-    async fn read_also(&self, other: &Self) {
-        let secret = json!({
-            "metadata": {"name": other.id, "labels": {"istio/multiCluster": "true"}},
-            "stringData": {other.id: other.server.kubeconfig().unwrap()},
-        });
-        let secret: Secret = serde_json::from_value(secret).unwrap();
+    /// Tells this cluster's control plane of another cluster, as its users do:
+    /// `istioctl create-remote-secret ... | kubectl apply -f -`.
+    async fn read_also(&self, other: &Self) -> Written {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, other.server.kubeconfig().unwrap()).unwrap();
+        let mut istioctl = tokio::process::Command::new(programs().join("istioctl"));
+        istioctl.arg("create-remote-secret").arg("--kubeconfig").arg(&kubeconfig).args(["--name", other.id]);
+        let (said, ()) = tokio::join!(istioctl.output(), other.give_token());
+        let said = said.unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        objects::apply(&self.client, &String::from_utf8(said.stdout).unwrap()).await.unwrap()
+    }
+
+    /// Does what the token controller does: fills the Secret of the account that reads the cluster.
+    async fn give_token(&self) {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), "istio-system");
-        secrets.create(&PostParams::default(), &secret).await.unwrap();
+        let look = async || {
+            let all = secrets.list(&ListParams::default()).await.unwrap().items;
+            all.into_iter()
+                .find(|secret| secret.type_.as_deref() == Some("kubernetes.io/service-account-token"))
+        };
+        let secret = eventually("the Secret for a token", WITHIN, look).await.unwrap().metadata;
+        let account = &secret.annotations.unwrap()["kubernetes.io/service-account.name"];
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), "istio-system");
+        let made =
+            accounts.create_token_request(account, &PostParams::default(), &TokenRequest::default()).await;
+        let kubeconfig = Kubeconfig::from_yaml(&self.server.kubeconfig().unwrap()).unwrap();
+        let authority = kubeconfig.clusters[0].cluster.as_ref().unwrap().certificate_authority_data.clone();
+        let token = made.unwrap().status.unwrap().token.unwrap();
+        let filled = json!({"data": {"ca.crt": authority}, "stringData": {"token": token}});
+        let name = secret.name.unwrap();
+        secrets.patch(&name, &PatchParams::default(), &Patch::Merge(&filled)).await.unwrap();
     }
 
     /// Refuses plain text in the whole mesh.
@@ -228,12 +252,20 @@ async fn two_clusters() {
     second.serve("cart").await;
     let (web, cart) = (first.pods("web", 1).await.remove(0), second.pods("cart", 1).await.remove(0));
     let web = first.run(&web).await;
-    let _answering = second.run(&cart).await;
+    let joined = first.read_also(second).await;
+    let answering = second.run(&cart).await;
     let said = eventually("web reaches cart", WITHIN, async || asked(&web, service).await).await;
     let said = said.unwrap_or_else(|late| stage.explain(&late, &web));
     assert_eq!(said["pod"], json!(cart));
     let certificate = said["headers"]["x-forwarded-client-cert"].as_str().unwrap_or_default();
     assert!(certificate.contains("URI=spiffe://cluster.local/ns/shop/sa/web"), "{said}");
+    assert!(knows(&web, &answering).await);
+
+    joined.remove(&first.client).await.unwrap();
+    let look = async || (!knows(&web, &answering).await).then_some(());
+    let left = eventually("web forgets the pods of a cluster that left", WITHIN, look).await;
+    left.unwrap_or_else(|late| stage.explain(&late, &web));
+    assert!(asked(&web, service).await.is_none(), "nobody is left to answer");
 }
 
 async fn one_cluster() {

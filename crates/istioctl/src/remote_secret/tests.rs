@@ -1,5 +1,7 @@
 //! Remote secrets of a real API server.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use clap::Parser as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -49,8 +51,9 @@ async fn cluster_of(server: &ApiServer, folder: &std::path::Path) -> (Cluster, S
     let flags = format!("--kubeconfig {} --context envtest create-remote-secret", file.display());
     let cluster = Cluster::connect(&parsed(&flags).1).await.unwrap();
     let kubeconfig = Kubeconfig::from_yaml(&server.kubeconfig().unwrap()).unwrap();
-    let authority = kubeconfig.clusters[0].cluster.as_ref().unwrap().certificate_authority.clone().unwrap();
-    (cluster, std::fs::read_to_string(authority).unwrap())
+    let authority =
+        kubeconfig.clusters[0].cluster.as_ref().unwrap().certificate_authority_data.clone().unwrap();
+    (cluster, String::from_utf8(BASE64_STANDARD.decode(authority).unwrap()).unwrap())
 }
 
 fn secret_of(yaml: &str) -> Value {
