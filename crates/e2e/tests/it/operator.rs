@@ -147,7 +147,8 @@ fn looks(mesh: &Mesh, way: Way<'_>, istiod: &str) {
     assert!(said(&run(&["x", "internal-debug", "--list"])).contains("\"syncz\""));
 
     let clusters = said(&run(&["remote-clusters"]));
-    assert!(clusters.starts_with("NAME     "), "{clusters}");
+    assert!(clusters.starts_with("NAME     ") && clusters.contains("synced"), "{clusters}");
+    assert!(clusters.lines().nth(1).unwrap_or_default().contains(istiod), "{clusters}");
 
     let level = || {
         let scopes: Value = serde_json::from_str(&said(&run(&["admin", "log", "-o", "json"]))).unwrap();
@@ -183,7 +184,7 @@ async fn asked_both_ways() {
     let kubelet = forwarding::serve([(15014, plane.monitoring), (9876, plane.controlz)].into()).await;
     populate(&server.client().await.unwrap(), kubelet.port()).await;
     let kubeconfig = directory.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, server.kubeconfig()).unwrap();
+    std::fs::write(&kubeconfig, server.kubeconfig().unwrap()).unwrap();
     let state = directory.path().join("state");
     tokio::task::spawn_blocking(move || {
         let mesh = Mesh::in_directory(&state);
