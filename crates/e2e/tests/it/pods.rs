@@ -11,7 +11,10 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service, ServiceAccount};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{
+    Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+};
 use kube::config::Kubeconfig;
 use kube::{Client, Resource};
 use serde::Serialize;
@@ -103,6 +106,24 @@ impl Cluster {
         let said = said.unwrap();
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         objects::apply(&self.client, &String::from_utf8(said.stdout).unwrap()).await.unwrap()
+    }
+
+    /// Lets its reader write ConfigMaps, as the charts do in a cluster without a control plane of its own
+    /// (`istiodRemote.enabled`): that one's namespaces get the mesh's roots from elsewhere.
+    async fn is_remote(&self) {
+        let role = json!({
+            "metadata": {"name": "istio-reader-remote"},
+            "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get", "list", "watch", "update"]}],
+        });
+        let binding = json!({
+            "metadata": {"name": "istio-reader-remote"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "istio-reader-remote"},
+            "subjects": [{"kind": "ServiceAccount", "name": "istio-reader-service-account", "namespace": "istio-system"}],
+        });
+        let (role, binding): (ClusterRole, ClusterRoleBinding) =
+            (serde_json::from_value(role).unwrap(), serde_json::from_value(binding).unwrap());
+        Api::all(self.client.clone()).create(&PostParams::default(), &role).await.unwrap();
+        Api::all(self.client.clone()).create(&PostParams::default(), &binding).await.unwrap();
     }
 
     /// Does what the token controller does: fills the Secret of the account that reads the cluster.
@@ -252,6 +273,7 @@ async fn two_clusters() {
     second.serve("cart").await;
     let (web, cart) = (first.pods("web", 1).await.remove(0), second.pods("cart", 1).await.remove(0));
     let web = first.run(&web).await;
+    second.is_remote().await;
     let joined = first.read_also(second).await;
     let answering = second.run(&cart).await;
     let said = eventually("web reaches cart", WITHIN, async || asked(&web, service).await).await;
