@@ -6,6 +6,7 @@
 //! test asks for it ([`Nodes::run`], [`RunningPod`]).
 
 mod address;
+mod apart;
 mod capture;
 mod echo;
 mod kubelet;
@@ -40,6 +41,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
 use crate::eventually;
+pub use apart::apart;
 use kubelet::Kubelet;
 use listing::Listing;
 pub use network::{Network, Sandbox};

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testkit::api_server::ApiServer;
 use testkit::api_server::objects::{self, Written};
-use testkit::node::{Machine, Network, Nodes, RUN, RunningPod, Sidecar};
+use testkit::node::{Machine, Network, Nodes, RUN, RunningPod, Sidecar, apart};
 use testkit::{Program, eventually};
 
 use crate::stage::alone;
@@ -249,18 +249,22 @@ async fn knows(pod: &RunningPod, other: &RunningPod) -> bool {
 
 #[test]
 fn pods_of_new_deployments_get_certificates_by_token_review_and_talk_mutual_tls() {
-    tell(one_cluster());
+    tell(one_cluster);
 }
 
 #[test]
 fn a_call_reaches_pods_of_another_cluster_with_mutual_tls() {
-    tell(two_clusters());
+    tell(two_clusters);
 }
 
-fn tell(story: impl Future<Output = ()>) {
+/// In a network of its own: the control plane listens at an address that is not loopback.
+fn tell<F: Future<Output = ()>>(story: impl FnOnce() -> F + Send + 'static) {
     let _alone = alone();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(story);
+    let told = apart(|| {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        runtime.worker_threads(2).enable_all().build().unwrap().block_on(story());
+    });
+    told.unwrap();
 }
 
 async fn two_clusters() {

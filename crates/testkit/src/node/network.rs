@@ -277,7 +277,7 @@ fn remove(name: &str) -> Result<()> {
 }
 
 /// Runs `ip`; what it printed.
-fn ip(arguments: &[&str]) -> Result<String> {
+pub(super) fn ip(arguments: &[&str]) -> Result<String> {
     let output = Command::new("ip")
         .args(arguments)
         .stdin(Stdio::null())
