@@ -214,7 +214,16 @@ impl Intake {
         let woken = self.catalog.publish(&story, world);
         let took = begin.elapsed();
         self.counters.commit_time.observe(took.as_secs_f64());
-        tracing::info!(target: "ads", "revision {}: {rows} rows changed, {woken} classes of proxies to look at, {took:.1?}", story.revision);
+        let text = format!(
+            "revision {}: {rows} rows changed, {woken} classes of proxies to look at, {took:.1?}",
+            story.revision
+        );
+        if rows == 0 {
+            // an API server tells much that changes nothing: locks, heartbeats
+            tracing::debug!(target: "ads", "{text}");
+        } else {
+            tracing::info!(target: "ads", "{text}");
+        }
     }
 
     /// Takes changes in until no source is left. The first of a quiet moment is committed at once.
