@@ -76,7 +76,9 @@ struct Shared {
     /// Entries of which something is to be written.
     touched: Mutex<BTreeSet<Key>>,
     news: Notify,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    /// Told when nobody is connected and nothing is left to be written.
+    settled: Notify,
     counts: Counts,
 }
 
@@ -156,7 +158,8 @@ impl Registrar {
             connections: Mutex::new(Connections::default()),
             touched: Mutex::new(BTreeSet::new()),
             news: Notify::new(),
-            permits: Semaphore::new(AT_A_TIME),
+            permits: Arc::new(Semaphore::new(AT_A_TIME)),
+            settled: Notify::new(),
             counts: Counts::new(metrics),
         }))
     }
@@ -206,6 +209,18 @@ impl Registrar {
                     }
                 }
             }
+        }
+    }
+
+    /// Waits until nobody is connected and nothing is left to be written: for an end in which no entry is left that says of
+    /// a workload that it is connected. It is [`Registrar::run`] that writes, so that must go on meanwhile.
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.0.settled.notified();
+            if self.0.connections.lock().is_settled() {
+                return;
+            }
+            settled.await;
         }
     }
 

@@ -64,8 +64,22 @@ impl Connections {
         }
         let since = present.since;
         self.present.remove(&key);
+        self.left(key, since, now)
+    }
+
+    /// Takes note that an entry may say of a workload that it is connected since then, and is not to. If it is connected,
+    /// by whatever connection, nothing is to be written.
+    pub(super) fn left(&mut self, key: Key, since: SystemTime, now: SystemTime) -> Option<Key> {
+        if self.present.contains_key(&key) {
+            return None;
+        }
         self.pending.entry(key.clone()).or_default().left = Some((since, now));
         Some(key)
+    }
+
+    /// Whether nobody is connected and nothing is to be written.
+    pub(super) fn is_settled(&self) -> bool {
+        self.present.is_empty() && self.pending.is_empty()
     }
 
     /// Takes note of a report, and gives the entry it is to be written into. The newest counts.
@@ -135,8 +149,13 @@ mod tests {
         connections.open(key.clone(), Role::Member("db".to_owned()), Arc::default(), at(9));
         assert_eq!(connections.pending(&key).left, None);
         connections.settled(&key, &left);
+        assert_eq!(connections.left(key.clone(), at(2), at(9)), None, "it is connected");
         connections.settled(&key, &Pending::default());
-        assert!(connections.pending.is_empty());
+        assert!(connections.pending.is_empty() && !connections.is_settled());
+        // somebody of whom it is not known whether it was written that it is connected
+        let other = Key::new("vms", "db-10.0.0.2");
+        assert_eq!(connections.left(other.clone(), at(2), at(9)), Some(other.clone()));
+        assert_eq!(connections.pending(&other).left, Some((at(2), at(9))));
     }
 
     #[test]

@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 use config::Kind;
 use config::annotation::{AUTO_REGISTRATION_GROUP, CONNECTED_AT, DISCONNECTED_AT, WORKLOAD_CONTROLLER};
 use config::label::ISTIO_LOCALITY;
+use config::labels::is_dns_label;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ObjectMeta, TypeMeta};
 use serde_json::{Value, json};
 
-use super::workload::{Health, Identity, Refused, Workload};
+use super::workload::{Health, Identity, Refused, Role, Workload};
 
 /// Whose health is checked, and counts.
 const HEALTH_CHECKED: &str = "proxy.istio.io/health-checks-enabled";
@@ -41,6 +42,34 @@ pub(super) fn name(group: &str, workload: &Workload) -> Result<String, Refused> 
         name.drain(..from.unwrap_or_default());
     }
     Ok(name)
+}
+
+/// Whether the names that a workload gave can be names of objects: they become parts of paths at the API server.
+pub(super) fn check_names(role: &Role, entry: &str, workload: &Workload) -> Result<(), Refused> {
+    let group = match role {
+        Role::Member(group) => group,
+        Role::Behind(entry) => entry,
+    };
+    if is_dns_label(&workload.namespace) && [group, entry].into_iter().all(is_object_name) {
+        return Ok(());
+    }
+    let proxy = &workload.proxy;
+    Err(Refused::Precondition(format!(
+        "{proxy} cannot be registered: its namespace, WorkloadGroup, WorkloadEntry or network is not what objects in \
+         Kubernetes may be called"
+    )))
+}
+
+/// Whether an object may be called so: parts of letters, digits and dashes, between dots.
+fn is_object_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_part = |part: &str| {
+        let (first, last) = (part.bytes().next(), part.bytes().next_back());
+        first.is_some_and(is_plain)
+            && last.is_some_and(is_plain)
+            && part.bytes().all(|byte| is_plain(byte) || byte == b'-')
+    };
+    name.len() <= LONGEST_NAME && name.split('.').all(is_part)
 }
 
 /// The entry of a workload, from the template of its group.
@@ -97,20 +126,28 @@ fn texts(map: &Value) -> BTreeMap<String, String> {
     pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
+/// Whether a workload that proved to be `identity` may stand behind an entry of a namespace.
+pub(super) fn may_stand_in<'a>(
+    identity: Option<&'a Identity>,
+    namespace: &str,
+) -> Result<&'a Identity, Refused> {
+    let Some(identity) = identity else {
+        return Err(Refused::Denied("a WorkloadEntry takes a workload that proves who it is".to_owned()));
+    };
+    if identity.namespace != namespace {
+        let theirs = &identity.namespace;
+        return Err(Refused::Denied(format!(
+            "the WorkloadEntry is of namespace {namespace}, not of {theirs}"
+        )));
+    }
+    Ok(identity)
+}
+
 /// Whether a workload that proved to be `identity` may stand behind an entry
 /// (as `ensureProxyCanControlEntry`).
 pub(super) fn may_stand_behind(identity: Option<&Identity>, entry: &DynamicObject) -> Result<(), Refused> {
     let name = entry.name_any();
-    let Some(identity) = identity else {
-        return Err(Refused::Denied(format!("WorkloadEntry {name} takes a workload that proves who it is")));
-    };
-    let namespace = entry.namespace().unwrap_or_default();
-    if identity.namespace != namespace {
-        let theirs = &identity.namespace;
-        return Err(Refused::Denied(format!(
-            "WorkloadEntry {name} is of namespace {namespace}, not of {theirs}"
-        )));
-    }
+    let identity = may_stand_in(identity, &entry.namespace().unwrap_or_default())?;
     let account = entry.data["spec"]["serviceAccount"].as_str().unwrap_or_default();
     if !account.is_empty() && identity.service_account != account {
         let theirs = &identity.service_account;

@@ -19,6 +19,7 @@ impl Registrar {
     /// Takes a workload whose agent connected at the time `since`, or whose connection was there before its group.
     ///
     /// `None` for a workload behind an entry that does not ask for its health: there is nothing to do for it.
+    /// Who waits for this may stop at any time: what has begun goes on, and its connection has ended.
     ///
     /// # Errors
     /// When the workload is not to be let in; see [`Refused`].
@@ -32,18 +33,41 @@ impl Registrar {
             Role::Member(group) => entry::name(group, &workload)?,
             Role::Behind(name) => name.clone(),
         };
-        let key = Key::new(&workload.namespace, &name);
-        let permit =
-            self.0.permits.acquire().await.map_err(|closed| Refused::Unavailable(closed.to_string()))?;
+        entry::check_names(&role, &name, &workload)?;
+        if self.0.options.validates_identity {
+            entry::may_stand_in(workload.identity.as_ref(), &workload.namespace)?;
+        }
+        let lost = |why: &dyn std::fmt::Display| Refused::Unavailable(why.to_string());
+        let permit = self.0.permits.clone().acquire_owned().await.map_err(|closed| lost(&closed))?;
+        let registrar = self.clone();
+        let taking = tokio::spawn(async move {
+            let _permit = permit;
+            registrar.take(Key::new(&workload.namespace, &name), role, workload, since).await
+        });
+        taking.await.unwrap_or_else(|failed| Err(lost(&failed)))
+    }
+
+    async fn take(
+        self,
+        key: Key,
+        role: Role,
+        workload: Workload,
+        since: SystemTime,
+    ) -> Result<Option<Connection>, Refused> {
         let taken = limited(async { Ok(self.register(&key, &role, &workload, since).await) }).await;
-        drop(permit);
         let taken = taken.unwrap_or_else(|late| Err(Refused::Unavailable(late.to_string())));
-        if taken.is_err() {
+        if let Err(why) = &taken {
             self.0.counts.errors.inc();
+            // it may have been written without an answer
+            if matches!(why, Refused::Unavailable(_)) {
+                let left = self.0.connections.lock().left(key.clone(), since, self.0.options.clock.now());
+                self.touch(left);
+            }
         }
         Ok(taken?.then(|| {
+            let name = key.name.clone();
             let number = self.0.connections.lock().open(key, role, Arc::new(workload), since);
-            Connection { registrar: self.clone(), number, name }
+            Connection { registrar: self, number, name }
         }))
     }
 

@@ -36,7 +36,11 @@ impl Registrar {
         if let Some(entry) = standing {
             writes += self.write(&entries, &key, entry, &pending).await?;
         }
-        self.0.connections.lock().settled(&key, &pending);
+        let mut connections = self.0.connections.lock();
+        connections.settled(&key, &pending);
+        if connections.is_settled() {
+            self.0.settled.notify_waiters();
+        }
         Ok(writes)
     }
 

@@ -265,3 +265,24 @@ async fn an_author_s_entry_gets_the_health_of_the_workload_behind_it_and_loses_i
     mesh.until("checked", "is of nobody", left).await;
     assert_eq!(instance.wrote("checked"), ["PUT", "PUT", "PUT", "PUT"], "here, ill, left, unknown");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_stays_connected_whose_registration_nobody_waited_for() {
+    let server = shared().await;
+    let mesh = Mesh::of(&server.client().await.unwrap(), "hasty").await;
+    let instance = Instance::start(control_plane(&server, "hasty-istiod").await, "istiod-d");
+    mesh.group("db").await;
+    let connecting = instance.registrar.connect(member("db"), vm("hasty", "10.0.0.1"), SystemTime::now());
+    // begun, and given up
+    assert!(futures_util::FutureExt::now_or_never(connecting).is_none());
+    mesh.until("db-10.0.0.1", "has left", |entry| entry.annotations().contains_key(LEFT)).await;
+
+    let connecting = instance.registrar.connect(member("db"), vm("hasty", "10.0.0.2"), SystemTime::now());
+    let connection = connecting.await.unwrap().unwrap();
+    let settled = instance.registrar.settled();
+    assert!(futures_util::FutureExt::now_or_never(settled).is_none(), "it is connected");
+    drop(connection);
+    tokio::time::timeout(PATIENCE, instance.registrar.settled()).await.unwrap();
+    let left = mesh.entries.get("db-10.0.0.2").await.unwrap();
+    assert!(left.annotations().contains_key(LEFT), "{left:?}");
+}

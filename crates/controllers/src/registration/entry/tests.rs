@@ -184,3 +184,31 @@ fn who_left_is_cleaned_up_after_the_grace_and_who_was_never_seen_to_leave_after_
     let garbled = due(json!({group: "db", off: "?"}), Value::Null);
     assert_eq!(garbled, Some((SystemTime::UNIX_EPOCH, Cleanup::Delete)));
 }
+
+#[test]
+fn names_that_no_object_can_have_are_refused_before_anybody_is_asked() {
+    let check = |group: &str, namespace: &str, network: &str| {
+        let workload = Workload {
+            namespace: namespace.to_owned(),
+            address: "fd00::1".to_owned(),
+            network: network.to_owned(),
+            ..Workload::default()
+        };
+        let entry = name(group, &workload)?;
+        check_names(&Role::Member(group.to_owned()), &entry, &workload)
+    };
+    assert_eq!(check("db.one", "vms", "n1"), Ok(()));
+    for (group, namespace, network) in [
+        ("../../secrets", "vms", ""),
+        ("db?x=", "vms", ""),
+        ("db", "vms/../other", ""),
+        ("db", "vms", "n1/status"),
+        ("db", "vms", "n1#"),
+        ("DB", "vms", ""),
+        (".", "vms", ""),
+        ("db..one", "vms", ""),
+    ] {
+        let refused = check(group, namespace, network);
+        assert!(matches!(refused, Err(Refused::Precondition(_))), "{group} {namespace} {network}");
+    }
+}
