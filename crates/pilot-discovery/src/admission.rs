@@ -84,16 +84,20 @@ impl Admission {
         Ok(Verified(caller.identities))
     }
 
-    /// Whether a caller may be this proxy; as pilot/pkg/xds/auth.go: authorize.
+    /// Whether a caller may be this proxy, and as whom; `None` for one that is not checked. As pilot/pkg/xds/auth.go: authorize.
     ///
     /// # Errors
     /// None of its identities is the proxy's.
-    pub fn check_identity(&self, verified: &Verified, proxy: &Proxy) -> Result<(), Refusal> {
+    pub fn check_identity<'a>(
+        &self,
+        verified: &'a Verified,
+        proxy: &Proxy,
+    ) -> Result<Option<&'a Id>, Refusal> {
         if !self.rules.check_identity || verified.0.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         match proxy_identity(&verified.0, &proxy.namespace, &proxy.service_account) {
-            Ok(_) => Ok(()),
+            Ok(id) => Ok(Some(id)),
             Err(mismatch) => {
                 let text = format!("authorization failed: {mismatch}");
                 Err(Refusal::new(Code::PermissionDenied, text))

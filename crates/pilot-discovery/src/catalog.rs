@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use controllers::registration::Connection;
 use generate::plan::{EditionOf, OutboundOf};
 use generate::{Class, Generator, Proxy, TypeName};
 use mesh::World;
@@ -26,6 +27,7 @@ use xds::{
 
 use crate::admission::{Admission, Verified};
 use crate::events::{Event, Events, Kind};
+use crate::registration::Registration;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -84,6 +86,7 @@ struct Inner {
     admission: Admission,
     virtual_hosts: bool,
     questions: OnceLock<Weak<dyn Questions>>,
+    registration: OnceLock<Registration>,
 }
 
 /// Who answers what clients ask about the control plane itself, on the streams of the discovery service.
@@ -105,6 +108,8 @@ pub struct Member {
     pub id: Arc<str>,
     /// Who it proved to be.
     pub verified: Verified,
+    /// Its registration, if it is a workload outside of Kubernetes; it ends with this.
+    registered: Option<Connection>,
     /// When it was admitted: what was published before is not a change to it.
     joined: Instant,
 }
@@ -142,6 +147,7 @@ impl MeshCatalog {
             admission,
             virtual_hosts: options.virtual_hosts,
             questions: OnceLock::new(),
+            registration: OnceLock::new(),
         }))
     }
 
@@ -149,6 +155,11 @@ impl MeshCatalog {
     pub fn ask(&self, questions: &Arc<impl Questions + 'static>) {
         let questions: Arc<dyn Questions> = questions.clone();
         let _ = self.0.questions.set(Arc::downgrade(&questions));
+    }
+
+    /// From now on workloads outside of Kubernetes are registered when they connect. The first one that is given stays.
+    pub fn register(&self, registration: Registration) {
+        let _ = self.0.registration.set(registration);
     }
 
     /// The present world.
@@ -437,13 +448,18 @@ impl Catalog for MeshCatalog {
             .class_of(node, peer.variant)
             .map_err(|why| Refusal::new(tonic::Code::InvalidArgument, why))?;
         let verified = self.0.admission.of_peer(peer).await?;
-        self.0.admission.check_identity(&verified, &proxy)?;
+        let identity = self.0.admission.check_identity(&verified, &proxy)?;
+        let registered = match self.0.registration.get() {
+            Some(registration) => registration.connect(node, &proxy, identity).await?,
+            None => None,
+        };
         let class = self.0.join(proxy);
         Ok(Arc::new(Member {
             inner: self.0.clone(),
             class,
             id: node.id.as_str().into(),
             verified,
+            registered,
             joined: Instant::now(),
         }))
     }
@@ -460,9 +476,12 @@ impl Catalog for MeshCatalog {
         if request.type_url != TypeUrl::HealthInformation {
             return self.question(client, request);
         }
-        // a report, not a subscription: there is no registration yet whose health it could be
+        // a report, not a subscription
         let healthy = request.error.is_none();
         tracing::debug!(target: "ads", "{} reports that its workload is healthy: {healthy}", client.id);
+        if let (Some(registration), Some(connection)) = (self.0.registration.get(), &client.registered) {
+            registration.report(connection, request.error.as_ref());
+        }
         Intercept::Drop
     }
 

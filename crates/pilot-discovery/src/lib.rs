@@ -17,6 +17,7 @@ pub mod objects;
 pub mod options;
 pub mod ports;
 pub mod reference;
+pub mod registration;
 pub mod request;
 pub mod start;
 pub mod writes;

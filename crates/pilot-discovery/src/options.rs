@@ -66,6 +66,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// What tells this instance from others that write into the same clusters.
+    #[must_use]
+    pub fn instance(&self) -> String {
+        // outside of pods two replicas would have one name
+        match self.switches.pod_name.as_str() {
+            "" => format!("{}-{}", self.pod, std::process::id()),
+            pod => pod.to_owned(),
+        }
+    }
+
     /// Reads flags and environment; what is wrong with the environment is told and its default used.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ use crate::intake::{Counters, Debounce, Intake};
 use crate::objects::Objects;
 use crate::options::Options;
 use crate::ports;
+use crate::registration::Registration;
 use crate::writes;
 
 #[cfg(test)]
@@ -160,6 +161,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let mesh = Mesh::new(settings);
     let served = catalog::Options { virtual_hosts: options.virtual_hosts };
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
+    let registration =
+        cluster.as_ref().and_then(|to| Registration::new(&options, to.clone(), clock.clone(), &metrics));
     let signer = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
@@ -192,6 +195,10 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
     if let Some(clusters) = &clusters {
         tasks.extend(writes::begin(&options, clusters, authority.live(), selectors, stopped.clone())?);
+    }
+    if let Some(registration) = registration {
+        catalog.register(registration.clone());
+        tasks.push(tokio::spawn(registration.run(stopped.clone())));
     }
     let debounce = Debounce::new(
         options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),

@@ -45,12 +45,7 @@ pub fn begin(
     let Some(client) = clusters.client(clusters.own()) else { return Ok(Vec::new()) };
     let switches = options.switches.clone();
     let (revision, known) = watch::channel(String::new());
-    // outside of pods two replicas would have one name
-    let identity = match switches.pod_name.as_str() {
-        "" => format!("{}-{}", options.pod, std::process::id()),
-        pod => pod.to_owned(),
-    };
-    let mut candidate = Candidate::new(&options.namespace, &identity, &switches.revision, known);
+    let mut candidate = Candidate::new(&options.namespace, &options.instance(), &switches.revision, known);
     candidate.competes = switches.enable_leader_election;
     let writes = Writes {
         candidate,

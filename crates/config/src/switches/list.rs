@@ -116,6 +116,12 @@ switches! {
         "ServiceEntries may select pods.";
     PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES pilot_enable_k8s_select_workload_entries: bool = true,
         "Services of Kubernetes may select WorkloadEntries.";
+    PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION pilot_enable_workload_entry_autoregistration: bool = true,
+        "Machines that say of which WorkloadGroup they are get a WorkloadEntry when they connect.";
+    PILOT_WORKLOAD_ENTRY_GRACE_PERIOD pilot_workload_entry_grace_period: Duration = Duration::from_secs(10),
+        "How long a machine may be away before its WorkloadEntry goes.";
+    ISTIO_WORKLOAD_ENTRY_VALIDATE_IDENTITY istio_workload_entry_validate_identity: bool = true,
+        "A machine proves that it is of the namespace and service account of its WorkloadEntry.";
     PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS pilot_enable_workload_entry_healthchecks: bool = true,
         "Health reported by machines is written to their WorkloadEntry.";
     PILOT_ENABLE_IP_AUTOALLOCATE pilot_enable_ip_autoallocate: bool = true,

@@ -127,7 +127,9 @@ fn texts(meta: &Struct) -> BTreeMap<Arc<str>, Arc<str>> {
     out
 }
 
-fn scalar(value: &Value) -> Option<String> {
+/// A scalar, or a list joined by commas, as text; `None` for what has no such form.
+#[must_use]
+pub fn scalar(value: &Value) -> Option<String> {
     match value.kind.as_ref()? {
         Kind::StringValue(s) => Some(s.clone()),
         Kind::BoolValue(b) => Some(b.to_string()),
@@ -155,7 +157,9 @@ fn ip_mode(ips: &[IpAddr]) -> IpMode {
     }
 }
 
-fn labels(meta: &Struct) -> BTreeMap<Arc<str>, Arc<str>> {
+/// `LABELS`: the labels that the workload itself has, without those of its place.
+#[must_use]
+pub fn labels(meta: &Struct) -> BTreeMap<Arc<str>, Arc<str>> {
     let Some(Kind::StructValue(s)) = meta.fields.get("LABELS").and_then(|v| v.kind.as_ref()) else {
         return BTreeMap::new();
     };

@@ -28,7 +28,7 @@ where
     }
 }
 
-async fn namespace(client: &kube::Client, name: &str) {
+pub(super) async fn namespace(client: &kube::Client, name: &str) {
     let all: Api<Namespace> = Api::all(client.clone());
     let object = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
     all.create(&kube::api::PostParams::default(), &object).await.unwrap();
@@ -48,7 +48,7 @@ fn mesh(text: &str) -> Value {
 }
 
 /// What a control plane of this API server is started with.
-fn options_of(server: &ApiServer, folder: &Path, more: &str) -> Options {
+pub(super) fn options_of(server: &ApiServer, folder: &Path, more: &str) -> Options {
     let kubeconfig = folder.join("kubeconfig");
     fs::write(&kubeconfig, server.kubeconfig().unwrap()).unwrap();
     let line = format!(
@@ -64,7 +64,7 @@ fn options_of(server: &ApiServer, folder: &Path, more: &str) -> Options {
 }
 
 /// Waits until a page says what is wanted.
-async fn page(running: &Running, path: &str, wanted: impl Fn(&str) -> bool) -> String {
+pub(super) async fn page(running: &Running, path: &str, wanted: impl Fn(&str) -> bool) -> String {
     let mut last = String::new();
     let found = testkit::eventually(path, Duration::from_secs(60), async || {
         let text = get(running, 3, path).await.unwrap_or_else(|e| e);
