@@ -28,9 +28,11 @@ use xds::{
 use crate::admission::{Admission, Verified};
 use crate::events::{Event, Events, Kind};
 use crate::registration::Registration;
+use crate::secret_access::SecretAccess;
 
 #[cfg(test)]
 pub(crate) mod tests;
+mod withheld;
 
 /// How often an edition is computed again because a commit came in between, before the proxy is told to ask again.
 const TRIES: usize = 3;
@@ -87,6 +89,8 @@ struct Inner {
     virtual_hosts: bool,
     questions: OnceLock<Weak<dyn Questions>>,
     registration: OnceLock<Registration>,
+    /// Who says whose proxies are served Secrets; without a cluster, all proxies are.
+    secrets: OnceLock<SecretAccess>,
 }
 
 /// Who answers what clients ask about the control plane itself, on the streams of the discovery service.
@@ -110,6 +114,8 @@ pub struct Member {
     pub verified: Verified,
     /// Its registration, if it is a workload outside of Kubernetes; it ends with this.
     registered: Option<Connection>,
+    /// What it may see of Secrets.
+    secrets: withheld::Secrets,
     /// When it was admitted: what was published before is not a change to it.
     joined: Instant,
 }
@@ -148,6 +154,7 @@ impl MeshCatalog {
             virtual_hosts: options.virtual_hosts,
             questions: OnceLock::new(),
             registration: OnceLock::new(),
+            secrets: OnceLock::new(),
         }))
     }
 
@@ -460,6 +467,7 @@ impl Catalog for MeshCatalog {
             id: node.id.as_str().into(),
             verified,
             registered,
+            secrets: withheld::Secrets::default(),
             joined: Instant::now(),
         }))
     }
@@ -469,7 +477,8 @@ impl Catalog for MeshCatalog {
         if of == TypeName::VirtualHost && !client.class.capabilities.virtual_hosts {
             return None;
         }
-        Some(self.0.edition(&client.class, of))
+        let edition = self.0.edition(&client.class, of);
+        Some(if of == TypeName::Secret { self.0.permitted(client, edition) } else { edition })
     }
 
     fn intercept(&self, client: &Arc<Member>, request: &Request) -> Intercept {

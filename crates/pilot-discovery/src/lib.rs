@@ -19,5 +19,6 @@ pub mod ports;
 pub mod reference;
 pub mod registration;
 pub mod request;
+pub mod secret_access;
 pub mod start;
 pub mod writes;

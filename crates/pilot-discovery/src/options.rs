@@ -9,6 +9,7 @@ use process::env::{Vars, go_duration};
 
 use crate::args::Args;
 use crate::ca::authenticate::token_review::Rules;
+use crate::secret_access;
 
 /// Everything a control plane is started with.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct Options {
     pub send_timeout: Option<Duration>,
     /// `--profile`: profiling pages.
     pub profile: bool,
+    /// How often a cluster is asked again whether an account may list Secrets.
+    pub secret_access_pace: Duration,
     /// All switches of the environment.
     pub switches: Switches,
 }
@@ -139,6 +142,7 @@ impl Options {
                 .flatten()
                 .filter(|timeout| !timeout.is_zero()),
             profile: args.is_on("profile"),
+            secret_access_pace: secret_access::PACE,
             switches,
         };
         Ok((options, problems))

@@ -163,6 +163,10 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
     let registration =
         cluster.as_ref().and_then(|to| Registration::new(&options, to.clone(), clock.clone(), &metrics));
+    if let Some(clusters) = &clusters {
+        let aliases = options.cluster_aliases.clone();
+        catalog.judge_secrets(Arc::new(clusters.clone()), aliases, options.secret_access_pace, &metrics);
+    }
     let signer = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
