@@ -9,7 +9,7 @@ use testkit::api_server::ApiServer;
 
 use super::*;
 
-async fn apply<K>(client: &kube::Client, namespace: &str, object: Value)
+pub(super) async fn apply<K>(client: &kube::Client, namespace: &str, object: Value)
 where
     K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug,
     K: serde::de::DeserializeOwned,

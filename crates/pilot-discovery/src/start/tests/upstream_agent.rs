@@ -20,8 +20,8 @@ use proto::envoy::config::core::v3::Node;
 use proto::google::protobuf::{Struct, Value, value::Kind};
 use proto::istio::v1::auth::IstioCertificateRequest;
 use proto::istio::v1::auth::istio_certificate_service_client::IstioCertificateServiceClient;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use testkit::api_server::ApiServer;
 use tonic::transport::Channel;
@@ -105,6 +105,15 @@ pub(super) async fn rule_of(issuer: &Issuer) -> String {
 
 /// A connection that verifies the control plane as agents do that reach it by address (`ISTIOD_SAN`).
 pub(super) async fn connect(root_cert: &[u8], running: &Running) -> Channel {
+    connect_as(root_cert, running, None).await
+}
+
+/// The same with a certificate of one's own.
+pub(super) async fn connect_as(
+    root_cert: &[u8],
+    running: &Running,
+    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Channel {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(root_cert) {
         roots.add(root.unwrap()).unwrap();
@@ -112,7 +121,11 @@ pub(super) async fn connect(root_cert: &[u8], running: &Running) -> Channel {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    let builder = builder.with_root_certificates(roots);
+    let mut config = match own {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"h2".to_vec()];
     let address = running.addresses[1].unwrap().to_string();
     let name = Some("istiod.istio-system.svc".to_owned());
