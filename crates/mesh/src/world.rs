@@ -13,7 +13,7 @@ pub(crate) use ground::Ground;
 pub use indexes::*;
 pub use tables::*;
 
-use crate::inputs::{NodeFacts, SettingsFact};
+use crate::inputs::{Instances, NodeFacts, SettingsFact};
 
 macro_rules! world {
     ($($(#[$doc:meta])* $field:ident: $def:ty,)*) => {
@@ -33,6 +33,8 @@ world! {
     nodes: NodeFacts,
     /// Namespaces.
     namespaces: Namespaces,
+    /// Pods and WorkloadEntries as they were declared, for who asks whether one is still the same.
+    instances: Instances,
     /// Workloads.
     workloads: Workloads,
     /// Services.

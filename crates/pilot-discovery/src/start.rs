@@ -215,7 +215,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tasks.push(keep_keys(tokens, stopped.clone()));
     }
     if let Some(listener) = listeners.secure {
-        let service = authority.service(chain).with_signer(signer);
+        let service = trust::with_nodes(authority.service(chain), &options, &catalog).with_signer(signer);
         tasks.push(ports::serve_tls(&server, service, authority.tls(), listener, stopped.clone()));
     }
     if let Some(listener) = listeners.plain {

@@ -87,6 +87,8 @@ switches! {
     XDS_AUTH_PLAINTEXT xds_auth_plaintext: bool = false, "Also on the port without TLS.";
     PILOT_ENABLE_XDS_IDENTITY_CHECK pilot_enable_xds_identity_check: bool = true,
         "A proxy may only ask for its own namespace and account.";
+    CA_TRUSTED_NODE_ACCOUNTS ca_trusted_node_accounts: String = text(""),
+        "Accounts (namespace/name, separated by commas) whose pods get certificates of what runs on their node.";
     TRUSTED_GATEWAY_CIDR trusted_gateway_cidr: String = text(""),
         "Networks of gateways whose XFCC header is believed, separated by commas.";
     PILOT_SKIP_VALIDATE_TRUST_DOMAIN pilot_skip_validate_trust_domain: bool = false,

@@ -193,6 +193,7 @@ impl Stages {
             revision,
             settings: facts.settings.table().clone(),
             nodes: facts.nodes.table().clone(),
+            instances: facts.instances.table().clone(),
             namespaces: self.namespaces.table().clone(),
             workloads: self.workloads.table().clone(),
             services: self.services.table().clone(),

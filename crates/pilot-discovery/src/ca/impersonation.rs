@@ -8,8 +8,11 @@ use identity::spiffe::Id;
 
 use super::authenticate::Caller;
 
+mod pods;
 #[cfg(test)]
 mod tests;
+
+pub use pods::PodsOf;
 
 /// What has to be known of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,7 @@ use crate::ca::authenticate::{
     ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, ReviewCounters,
     token_review,
 };
+use crate::ca::impersonation::{NodeAuthorizer, PodsOf};
 use crate::ca::state::Checks;
 use crate::ca::store::InSecret;
 use crate::ca::{self, Authenticator, Ca, Chain, KubernetesSigner, Others, TrustDomain, kubernetes_signer};
@@ -149,6 +150,20 @@ fn reviewed_tokens(
     let counters = ReviewCounters::register(metrics);
     let new = KubernetesTokens::new(Arc::new(clusters), rules, trust_domain, counters);
     Ok(Some(new.map_err(|_| "no random numbers for the memory of token reviews")?))
+}
+
+/// Lets the accounts of `CA_TRUSTED_NODE_ACCOUNTS` have certificates of what runs beside them.
+pub(super) fn with_nodes(service: ca::Service, options: &Options, catalog: &Arc<MeshCatalog>) -> ca::Service {
+    let list = &options.switches.ca_trusted_node_accounts;
+    if list.is_empty() {
+        return service;
+    }
+    let (nodes, wrong) =
+        NodeAuthorizer::new(list, Arc::new(PodsOf::new(catalog.clone(), options.cluster.as_str())));
+    for item in wrong {
+        tracing::warn!("CA_TRUSTED_NODE_ACCOUNTS: {item:?} is not namespace/name; it is left out");
+    }
+    service.with_nodes(nodes)
 }
 
 /// Who signs for workloads instead of our authority, if somebody does. As pilot/pkg/bootstrap/istio_ca.go: createIstioRA.

@@ -4,7 +4,7 @@ use identity::authority::San;
 use identity::csr;
 use identity::key::{Kind as KeyKind, PrivateKey};
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{Api, DeleteParams, PostParams};
 use proto::google::protobuf::Struct;
@@ -12,7 +12,7 @@ use proto::istio::v1::auth::IstioCertificateRequest;
 use proto::istio::v1::auth::istio_certificate_service_client::IstioCertificateServiceClient;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::api_server::{ApiServer, objects};
 use tonic::transport::Channel;
 
@@ -63,22 +63,32 @@ async fn grant(client: &kube::Client, (namespace, account): Account) {
     apply::<RoleBinding>(client, namespace, binding).await;
 }
 
-async fn token(client: &kube::Client, (namespace, account): Account) -> String {
+async fn token(client: &kube::Client, account: Account) -> String {
+    token_of(client, account, json!({"audiences": ["istio-ca"]})).await
+}
+
+async fn token_of(client: &kube::Client, (namespace, account): Account, spec: Value) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
-    let asked: TokenRequest =
-        serde_json::from_value(json!({"metadata": {}, "spec": {"audiences": ["istio-ca"]}})).unwrap();
+    let asked: TokenRequest = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
     let made = accounts.create_token_request(account, &PostParams::default(), &asked).await.unwrap();
     made.status.unwrap().token.unwrap()
 }
 
-/// The control plane of a cluster with a Gateway in `shop`, and the roots of its certificates.
-async fn started_in(server: &ApiServer, client: &kube::Client, folder: &Path) -> (Running, Vec<u8>) {
+/// The control plane of a cluster with a Gateway in `shop`, and the roots of its certificates. The accounts in `trusted` are
+/// trusted with their nodes.
+async fn started_in(
+    server: &ApiServer,
+    client: &kube::Client,
+    folder: &Path,
+    trusted: &str,
+) -> (Running, Vec<u8>) {
     let data = json!({"tls.crt": "CHAIN", "tls.key": "KEY", "ca.crt": "ROOT"});
     apply::<Secret>(client, "shop", json!({"metadata": {"name": "cert"}, "stringData": data})).await;
     objects::apply(client, GATEWAY).await.unwrap();
     let plain = format!("--grpcAddr=unix://{}", folder.join("xds.sock").display());
     let mut options = options_of(server, folder, &plain);
     options.secret_access_pace = Duration::from_millis(200);
+    trusted.clone_into(&mut options.switches.ca_trusted_node_accounts);
     let running = start(options).await.unwrap();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
     let root = secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone();
@@ -253,7 +263,7 @@ fn names(response: &RawResponse) -> Vec<&str> {
 async fn a_gateway_has_its_secret_as_long_as_its_account_may_list_secrets() {
     let (server, client) = cluster_of(&[GW]).await;
     let folder = tempfile::tempdir().unwrap();
-    let (running, root) = started_in(&server, &client, folder.path()).await;
+    let (running, root) = started_in(&server, &client, folder.path(), "").await;
     let caller = Caller::with(&root, &running, Some(&token(&client, GW).await)).await;
 
     let before = denied(&running).await;
@@ -286,7 +296,7 @@ async fn a_gateway_has_its_secret_as_long_as_its_account_may_list_secrets() {
 const COLUMNS: &str = "own certificate, impersonating, foreign name in the CSR, xDS as itself, xDS as another, \
     the gateway's Secret, the page of all, the page of its own proxy, the page of another namespace's";
 
-/// Nobody impersonates: no account is trusted to. The agent of nodes lives in the control plane's namespace, which sees every
+/// Nobody impersonates, for no account is trusted to. The agent of nodes lives in the control plane's namespace, which sees every
 /// page.
 const EXPECTED: &str = "
 gateway: own, Unauthenticated, own, served, PermissionDenied, served, PermissionDenied, seen, hidden
@@ -309,7 +319,7 @@ async fn everybody_may_what_is_theirs_and_nothing_else() {
     let (_elsewhere, other) = cluster_of(&[WEB]).await;
     grant(&client, GW).await;
     let folder = tempfile::tempdir().unwrap();
-    let (running, root) = started_in(&server, &client, folder.path()).await;
+    let (running, root) = started_in(&server, &client, folder.path(), "").await;
     let mut connected = Vec::new();
     for account in [GW, BANK] {
         let caller = Caller::with(&root, &running, Some(&token(&client, account).await)).await;
@@ -361,4 +371,43 @@ async fn row(caller: &Caller, running: &Running, account: Account) -> String {
         caller.page(account, &format!("edsz?proxyID={}", pod(hidden))).await,
     ];
     cells.join(", ")
+}
+
+/// Writes the pod of an account on a node; a token that is bound to it.
+async fn pod_on(client: &kube::Client, account: Account, node: &str) -> String {
+    let name = format!("{}-1", account.1);
+    let containers = json!([{"name": "c", "image": "i"}]);
+    let spec = json!({"serviceAccountName": account.1, "nodeName": node, "containers": containers});
+    apply::<Pod>(client, account.0, json!({"metadata": {"name": name}, "spec": spec})).await;
+    let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": name});
+    token_of(client, account, json!({"audiences": ["istio-ca"], "boundObjectRef": bound})).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_trusted_with_nodes_gets_certificates_of_what_runs_on_its_own() {
+    let (server, client) = cluster_of(&[GW, WEB, BANK, AGENT]).await;
+    let agent = pod_on(&client, AGENT, "n1").await;
+    let web = pod_on(&client, WEB, "n1").await;
+    pod_on(&client, GW, "n1").await;
+    pod_on(&client, BANK, "n2").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (running, root) = started_in(&server, &client, folder.path(), "istio-system/ztunnel,nonsense").await;
+    let bound = Caller::with(&root, &running, Some(&agent)).await;
+    assert_eq!(bound.certified(AGENT, AGENT, Some(GW)).await, spiffe(GW), "it runs beside it");
+    assert_eq!(bound.certified(AGENT, AGENT, None).await, "own");
+    assert_eq!(bound.certified(AGENT, AGENT, Some(BANK)).await, "Unauthenticated", "on another node");
+    assert_eq!(bound.certified(AGENT, AGENT, Some(("shop", "none"))).await, "Unauthenticated", "nowhere");
+    let unbound = Caller::with(&root, &running, Some(&token(&client, AGENT).await)).await;
+    assert_eq!(unbound.certified(AGENT, AGENT, Some(GW)).await, "Unauthenticated", "of no pod");
+    let neighbour = Caller::with(&root, &running, Some(&web)).await;
+    assert_eq!(neighbour.certified(WEB, WEB, Some(GW)).await, "Unauthenticated", "not trusted");
+
+    // what has left the node is no longer given
+    let pods: Api<Pod> = Api::namespaced(client.clone(), "shop");
+    pods.delete("gw-1", &DeleteParams::default().grace_period(0)).await.unwrap();
+    let refused = testkit::eventually("the pod is gone", Duration::from_secs(60), async || {
+        (bound.certified(AGENT, AGENT, Some(GW)).await == "Unauthenticated").then_some(())
+    });
+    refused.await.unwrap();
+    running.stop(Duration::from_secs(10)).await;
 }
