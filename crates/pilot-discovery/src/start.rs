@@ -204,11 +204,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         catalog.register(registration.clone());
         tasks.push(tokio::spawn(registration.run(stopped.clone())));
     }
-    let debounce = Debounce::new(
-        options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),
-        options.switches.pilot_debounce_max.to_std().unwrap_or(Duration::from_secs(10)),
-    );
-    tokio::spawn(intake.run(arriving, debounce));
+    tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
     tokio::spawn(authority.clone().keep(Duration::from_secs(60)));
     if let Some(tokens) = tokens {
@@ -222,11 +218,23 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tasks.push(ports::serve_plain(&server, listener, stopped));
     }
     ready.store(true, Ordering::SeqCst);
-    let places = ["plaintext xDS", "xDS over TLS", "HTTP", "monitoring"].iter().zip(&addresses);
+    announce(&addresses);
+    Ok(Running { server, catalog, addresses, stop, tasks, ready, _debug: debug })
+}
+
+/// Tells where what is served, in the order of [`Running::addresses`].
+fn announce(addresses: &[Option<std::net::SocketAddr>; 4]) {
+    let places = ["plaintext xDS", "xDS over TLS", "HTTP", "monitoring"].iter().zip(addresses);
     for (what, address) in places.filter_map(|(what, address)| Some((what, (*address)?))) {
         tracing::info!("serving {what} on {address}");
     }
-    Ok(Running { server, catalog, addresses, stop, tasks, ready, _debug: debug })
+}
+
+fn debounce_of(options: &Options) -> Debounce {
+    Debounce::new(
+        options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),
+        options.switches.pilot_debounce_max.to_std().unwrap_or(Duration::from_secs(10)),
+    )
 }
 
 /// Everything that is read, as it stands at first, and how it changes.
