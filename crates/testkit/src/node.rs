@@ -255,8 +255,9 @@ impl Cluster {
     /// It looks at the API server, not at what watches said: those may not have told yet what the last round wrote.
     async fn round(&self) -> Result<bool> {
         let mut kubelet = self.kubelet.lock().await;
-        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let listing = Listing::read(&self.client).await.context("a list of the cluster's objects")?;
+        // after what is seen: who is told to stay was told so before its deletion began
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut outcome = Outcome::default();
         namespaces::work(&self.client, &listing, &mut outcome).await;
         workloads::deployments(&self.client, &listing, &mut outcome).await;
