@@ -191,6 +191,8 @@ impl Owner {
             member.current = next;
         }
         tracing::info!(target: "kube", "cluster {cluster}: complete");
+        // before anybody is told: who hears of it may look
+        self.show();
         self.hand_on(change).await;
     }
 
@@ -260,6 +262,7 @@ impl Owner {
         let Some(member) = self.members.remove(cluster) else { return };
         self.counters.secret("delete");
         tracing::info!(target: "kube", "cluster {cluster} of Secret {}: left", member.remote.secret);
+        self.show();
         if let Some(current) = member.current {
             let batch = self.end(current, None).await;
             self.hand_on(Change { batch, ..Change::default() }).await;
@@ -294,6 +297,7 @@ impl Owner {
             self.own.is_complete() && self.members_known && !self.members.values().any(Member::is_awaited);
         if complete && let Some(mut first) = self.first.take() {
             first.edits.clear();
+            self.show();
             let _ = self.changes.send(first).await;
         }
     }
