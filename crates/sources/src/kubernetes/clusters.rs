@@ -150,7 +150,6 @@ impl Owner {
                 self.hear(news).await;
             }
             self.finish_start().await;
-            self.show();
         }
     }
 
@@ -232,6 +231,7 @@ impl Owner {
                 self.join(cluster, remote).await;
             }
         }
+        self.show();
     }
 
     /// Begins to read another cluster, or to read it with other credentials.
@@ -278,6 +278,7 @@ impl Owner {
             self.counters.timeout();
             tracing::warn!(target: "kube", "cluster {cluster} of Secret {}: not complete after {:?}; it is added when it is", member.remote.secret, self.options.remote_timeout);
         }
+        self.show();
     }
 
     /// Hands a change on, or keeps it until the start is complete.
@@ -297,7 +298,6 @@ impl Owner {
             self.own.is_complete() && self.members_known && !self.members.values().any(Member::is_awaited);
         if complete && let Some(mut first) = self.first.take() {
             first.edits.clear();
-            self.show();
             let _ = self.changes.send(first).await;
         }
     }

@@ -8,7 +8,7 @@ use config::decode::{Decoded, Node, from_node};
 use config::{Kind, Meta, Problem, Severity, label, text};
 use mesh::{Batch, ObjectKey};
 
-use super::raw::Raw;
+use super::raw::{Raw, resource};
 use crate::change::{Change, Edit, What};
 
 /// Names an object: namespace, name.
@@ -48,13 +48,11 @@ pub(crate) struct Held {
 impl Held {
     /// Nothing yet. `revision` is that of this control plane; empty if it takes objects of every revision.
     pub(crate) fn new(kind: Kind, version: &str, cluster: &Arc<str>, revision: &str) -> Self {
-        let api_version =
-            if kind.group().is_empty() { version.to_owned() } else { format!("{}/{version}", kind.group()) };
         Self {
             kind,
             cluster: cluster.clone(),
             origin: text(&format!("cluster {cluster}")),
-            api_version,
+            api_version: resource(kind, version).api_version,
             revision: revision.to_owned(),
             rows: HashMap::new(),
             state: RandomState::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use config::Kind;
 use kube::Client;
-use kube::api::{ApiResource, ListParams};
+use kube::api::ListParams;
 use mesh::Batch;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::definitions::{self, Defined, Wanted};
 use super::held::Held;
-use super::raw::Raw;
+use super::raw::{Raw, resource};
 use super::watch::{Told, Trouble, Watched};
 use crate::change::Change;
 
@@ -311,17 +311,9 @@ impl Instance {
     }
 
     fn watch(&mut self, kind: Kind, version: &str) {
-        let group = kind.group().to_owned();
-        let resource = ApiResource {
-            api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
-            group,
-            version: version.to_owned(),
-            kind: kind.name().to_owned(),
-            plural: kind.plural().to_owned(),
-        };
         let watched = Watched {
             client: self.client.clone(),
-            resource,
+            resource: resource(kind, version),
             namespace: Some(self.reading.namespace.clone()).filter(|ns| !ns.is_empty() && kind.namespaced()),
             fields: fields(kind).map(str::to_owned),
             labels: None,
@@ -437,13 +429,7 @@ async fn reach(client: Client, teller: Teller<impl Fn(bool) -> News>) {
 /// Looks from time to time whether the API server is older than what was seen of it: its store was restored from a backup,
 /// and a watch from a later point waits for ever for what has happened already.
 async fn sentinel(client: Client, held: Vec<Arc<Mutex<Held>>>, teller: Teller<impl Fn(()) -> News>) {
-    let namespaces = ApiResource {
-        group: String::new(),
-        version: "v1".to_owned(),
-        api_version: "v1".to_owned(),
-        kind: "Namespace".to_owned(),
-        plural: "namespaces".to_owned(),
-    };
+    let namespaces = resource(Kind::Namespace, "v1");
     let api = kube::Api::<Raw>::all_with(client, &namespaces);
     loop {
         tokio::time::sleep(LOOK).await;

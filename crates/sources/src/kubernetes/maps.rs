@@ -7,11 +7,10 @@ use config::decode::{Node, from_node};
 use config::{Kind, Object};
 use futures_util::StreamExt as _;
 use kube::Client;
-use kube::api::ApiResource;
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
-use super::raw::Raw;
+use super::raw::{Raw, resource};
 use super::watch::Watched;
 
 /// ConfigMaps by name, those that are there.
@@ -52,13 +51,7 @@ async fn follow_one(client: Client, namespace: String, name: String, known: Arc<
     let origin: Arc<str> = format!("ConfigMap {namespace}/{name}").into();
     let watched = Watched {
         client,
-        resource: ApiResource {
-            group: String::new(),
-            version: "v1".to_owned(),
-            api_version: "v1".to_owned(),
-            kind: "ConfigMap".to_owned(),
-            plural: "configmaps".to_owned(),
-        },
+        resource: resource(Kind::ConfigMap, "v1"),
         namespace: Some(namespace),
         fields: Some(format!("metadata.name={name}")),
         labels: None,

@@ -63,6 +63,18 @@ impl kube::Resource for Raw {
     }
 }
 
+/// How an API server is asked for a kind in one of its versions.
+pub(crate) fn resource(kind: Kind, version: &str) -> ApiResource {
+    let group = kind.group();
+    ApiResource {
+        api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: kind.name().to_owned(),
+        plural: kind.plural().to_owned(),
+    }
+}
+
 impl Raw {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
