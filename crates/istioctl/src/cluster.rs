@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -192,10 +193,14 @@ impl Cluster {
                 None => std::future::pending().await,
             }
         };
+        tokio::pin!(refusal);
         tokio::select! {
-            biased;
-            reason = refusal => Err(reason),
-            answer = fetch::over(stream, method, path, body) => answer,
+            reason = &mut refusal => Err(reason),
+            answer = fetch::over(stream, method, path, body) => match answer {
+                Ok(answer) => Ok(answer),
+                // a port that is refused is closed too, just after the reason was told
+                Err(end) => Err(tokio::time::timeout(Duration::ZERO, refusal).await.unwrap_or(end)),
+            },
         }
     }
 }

@@ -80,6 +80,8 @@ async fn forward(mut socket: Socket, port: u16, to: Option<SocketAddr>) {
         Err(reason) => {
             let _ = socket.send(message(1, reason.as_bytes())).await;
             let _ = socket.close(None).await;
+            // what is still unread when a socket goes makes its kernel drop what it has not sent yet
+            while let Some(Ok(_)) = socket.next().await {}
             return;
         }
     };
