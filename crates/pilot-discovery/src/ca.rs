@@ -2,8 +2,9 @@
 //!
 //! [`Ca`] puts the parts together: [`state`] keeps the authority in a [`store`] and renews it, [`live`] shows the present one to
 //! everybody, [`service`] signs, or lets a [`kubernetes_signer`] sign, [`serving`] is the TLS side of the secure port, [`authenticate`] says who is calling, [`keys`] fetches what
-//! token issuers sign with.
+//! token issuers sign with, [`trust_bundle`] gathers the roots of others.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +23,7 @@ pub mod service;
 pub mod serving;
 pub mod state;
 pub mod store;
+pub mod trust_bundle;
 pub mod trust_domain;
 
 pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer, Reason};
@@ -30,7 +32,11 @@ pub use live::{Live, Others};
 pub use service::Service;
 pub use serving::{Connection, Tls};
 pub use state::{Options, State};
+pub use trust_bundle::TrustBundle;
 pub use trust_domain::TrustDomain;
+
+/// How often files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Why the certificate service cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -126,22 +132,37 @@ impl Ca {
         Ok(changed)
     }
 
-    /// Keeps the authority fresh for as long as it is polled: looks at the plugged-in files and the ends of certificates
-    /// every `every`. Failures are logged and tried again the next time.
+    /// Renews the serving certificate, and takes over which roots clients are verified with, if that is due.
+    fn refresh(&self) -> Result<bool, Error> {
+        Ok(self.tls.refresh()?)
+    }
+
+    /// Keeps the authority fresh for as long as it is polled: looks at the ends of certificates and at what other replicas
+    /// did every `every`, at files every two seconds, and serves by other roots as soon as there are some. Failures are
+    /// logged, once each, and tried again the next time.
     pub async fn keep(self, every: Duration) {
         let mut ticks = tokio::time::interval(every.max(Duration::from_secs(1)));
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        let mut editions = self.live.subscribe();
+        let mut told: BTreeMap<&str, String> = BTreeMap::new();
         loop {
-            ticks.tick().await;
+            let (what, work): (_, fn(&Self) -> Result<bool, Error>) = tokio::select! {
+                _ = ticks.tick() => ("renew", Self::tick),
+                _ = looks.tick() => ("reload", Self::reload),
+                _ = editions.changed() => ("serve by the new roots of", Self::refresh),
+            };
             let ca = self.clone();
-            let work = tokio::task::spawn_blocking(move || {
-                for (what, result) in [("reload", ca.reload()), ("renew", ca.tick())] {
-                    if let Err(error) = result {
-                        tracing::error!(target: "pkica", "cannot {what} the certificate authority: {error}");
-                    }
+            let done = match tokio::task::spawn_blocking(move || work(&ca)).await {
+                Ok(done) => done.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match done {
+                Ok(_) => drop(told.remove(what)),
+                Err(error) if told.get(what) == Some(&error) => {}
+                Err(error) => {
+                    tracing::error!(target: "pkica", "cannot {what} the certificate authority: {error}");
+                    told.insert(what, error);
                 }
-            });
-            if let Err(error) = work.await {
-                tracing::error!(target: "pkica", "the upkeep of the certificate authority failed: {error}");
             }
         }
     }

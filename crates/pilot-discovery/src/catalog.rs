@@ -32,6 +32,7 @@ use crate::secret_access::SecretAccess;
 
 #[cfg(test)]
 pub(crate) mod tests;
+mod trust_anchors;
 mod withheld;
 
 /// How often an edition is computed again because a commit came in between, before the proxy is told to ask again.
@@ -91,6 +92,8 @@ struct Inner {
     registration: OnceLock<Registration>,
     /// Who says whose proxies are served Secrets; without a cluster, all proxies are.
     secrets: OnceLock<SecretAccess>,
+    /// The roots that agents are told, where they are told any.
+    anchors: OnceLock<ArcSwap<Edition>>,
 }
 
 /// Who answers what clients ask about the control plane itself, on the streams of the discovery service.
@@ -155,6 +158,7 @@ impl MeshCatalog {
             questions: OnceLock::new(),
             registration: OnceLock::new(),
             secrets: OnceLock::new(),
+            anchors: OnceLock::new(),
         }))
     }
 
@@ -473,6 +477,9 @@ impl Catalog for MeshCatalog {
     }
 
     fn edition(&self, client: &Arc<Member>, type_url: &TypeUrl) -> Option<Arc<Edition>> {
+        if *type_url == TypeUrl::ProxyConfig {
+            return self.0.anchors.get().map(ArcSwap::load_full);
+        }
         let of = type_name(type_url)?;
         if of == TypeName::VirtualHost && !client.class.capabilities.virtual_hosts {
             return None;

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 5;

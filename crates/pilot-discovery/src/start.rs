@@ -49,6 +49,7 @@ pub const SCOPES: &[Scope] = &[
     Scope { name: "pkica", description: "the certificate authority" },
     Scope { name: "pkira", description: "certificates signed by others" },
     Scope { name: "serverca", description: "the certificate service" },
+    Scope { name: "trustBundle", description: "roots of others that are believed" },
 ];
 
 /// The release that is told to others.
@@ -150,6 +151,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
     let mesh_places = sources.mesh().places();
     let selectors = sources.mesh().discovery_selectors();
+    let effective = sources.mesh().effective();
 
     let cluster = clusters.as_ref().and_then(|clusters| clusters.client(clusters.own()));
     let authority =
@@ -167,7 +169,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         let aliases = options.cluster_aliases.clone();
         catalog.judge_secrets(Arc::new(clusters.clone()), aliases, options.secret_access_pace, &metrics);
     }
-    let signer = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
+    let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
+    let trust_bundle = trust::bundle(&options, &authority, roots_of_signer, effective, &catalog);
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
     let mut intake =
@@ -206,6 +209,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     }
     tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
+    tokio::spawn(trust_bundle.keep());
     tokio::spawn(authority.clone().keep(Duration::from_secs(60)));
     if let Some(tokens) = tokens {
         tasks.push(keep_keys(tokens, stopped.clone()));

@@ -38,6 +38,8 @@ pub struct MeshConfiguration {
     places: watch::Sender<Option<Arc<Origin>>>,
     /// Its `discoverySelectors`.
     selectors: watch::Sender<Vec<LabelSelector>>,
+    /// All of it.
+    effective: watch::Sender<Arc<MeshConfig>>,
 }
 
 impl MeshConfiguration {
@@ -58,7 +60,9 @@ impl MeshConfiguration {
         let shared = base.switches.shared_mesh_config.clone();
         let texts = (Vec::new(), Vec::new());
         let selectors = watch::Sender::new(base.mesh.discovery_selectors.clone());
-        Self { file, networks_file, config_map, shared, maps: None, settings: base, texts, places, selectors }
+        let effective = watch::Sender::new(base.mesh.clone());
+        let (maps, settings) = (None, base);
+        Self { file, networks_file, config_map, shared, maps, settings, texts, places, selectors, effective }
     }
 
     /// The names of the ConfigMaps that it may stand in.
@@ -104,6 +108,12 @@ impl MeshConfiguration {
         self.selectors.subscribe()
     }
 
+    /// The mesh configuration in effect, now and later; an edit of the networks alone is no news.
+    #[must_use]
+    pub fn effective(&self) -> watch::Receiver<Arc<MeshConfig>> {
+        self.effective.subscribe()
+    }
+
     /// Reads again; new settings if they differ, and what is wrong with the texts if those are other ones now.
     pub fn load(&mut self, folder: Option<&Folder>) -> (Option<Settings>, Vec<Problem>) {
         let mut problems = Vec::new();
@@ -132,6 +142,9 @@ impl MeshConfiguration {
             selectors.clone_from(&settings.mesh.discovery_selectors);
             differ
         });
+        if *settings.mesh != *self.settings.mesh {
+            self.effective.send_replace(settings.mesh.clone());
+        }
         self.settings = settings.clone();
         (Some(settings), problems)
     }

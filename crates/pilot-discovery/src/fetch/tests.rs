@@ -25,7 +25,7 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, page: impl Fn(&
     let _ = stream.shutdown().await;
 }
 
-fn ok(body: &str) -> String {
+pub(crate) fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
@@ -80,8 +80,10 @@ async fn redirects_are_followed_and_bounds_are_kept() {
     assert!(matches!(error, FetchError::Timeout { .. }), "{error}");
 }
 
-#[tokio::test]
-async fn a_server_over_tls_is_verified_and_does_not_lead_out_of_it() {
+/// A server over TLS as `localhost`, and who vouches for it.
+pub(crate) async fn encrypted(
+    page: impl Fn(&str) -> String + Clone + Send + Sync + 'static,
+) -> (String, Authority) {
     let options = SelfSigned { key: Kind::P256, ..SelfSigned::of("idp") };
     let authority = Authority::self_signed(&options, Limits::default(), SystemTime::now()).unwrap();
     let key = PrivateKey::generate(Kind::P256).unwrap();
@@ -98,15 +100,19 @@ async fn a_server_over_tls_is_verified_and_does_not_lead_out_of_it() {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let out = plain().await;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
-            let out = out.clone();
-            let page = move |path: &str| if path == "/out" { moved(&out) } else { page(path) };
-            tokio::spawn(answer(stream, page));
+            tokio::spawn(answer(stream, page.clone()));
         }
     });
+    (url, authority)
+}
+
+#[tokio::test]
+async fn a_server_over_tls_is_verified_and_does_not_lead_out_of_it() {
+    let out = plain().await;
+    let (url, authority) = encrypted(move |path| if path == "/out" { moved(&out) } else { page(path) }).await;
     let folder = tempfile::tempdir().unwrap();
     let roots = folder.path().join("roots.pem");
     std::fs::write(&roots, authority.bundle().to_pem()).unwrap();

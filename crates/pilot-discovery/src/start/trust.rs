@@ -11,6 +11,7 @@ use process::metrics::Metrics;
 use process::retry::Policy;
 use sources::kubernetes::Directory;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::Failure;
 use crate::ca::authenticate::{
@@ -20,7 +21,9 @@ use crate::ca::authenticate::{
 use crate::ca::impersonation::{NodeAuthorizer, PodsOf};
 use crate::ca::state::Checks;
 use crate::ca::store::InSecret;
-use crate::ca::{self, Authenticator, Ca, Chain, KubernetesSigner, Others, TrustDomain, kubernetes_signer};
+use crate::ca::{
+    self, Authenticator, Ca, Chain, KubernetesSigner, Others, TrustBundle, TrustDomain, kubernetes_signer,
+};
 use crate::catalog::MeshCatalog;
 use crate::options::Options;
 
@@ -166,31 +169,47 @@ pub(super) fn with_nodes(service: ca::Service, options: &Options, catalog: &Arc<
     service.with_nodes(nodes)
 }
 
-/// Who signs for workloads instead of our authority, if somebody does. As pilot/pkg/bootstrap/istio_ca.go: createIstioRA.
+/// The roots of others, shown in the authority and told to agents where several roots are wanted. As
+/// pilot/pkg/bootstrap/server.go: initWorkloadTrustBundle.
+pub(super) fn bundle(
+    options: &Options,
+    authority: &Ca,
+    of_signer: Option<Bundle>,
+    mesh: watch::Receiver<Arc<MeshConfig>>,
+    catalog: &MeshCatalog,
+) -> TrustBundle {
+    let given = Others { anywhere: of_signer.unwrap_or_default(), ..Others::default() };
+    let multi_root = options.switches.istio_multiroot_mesh;
+    let bundle = TrustBundle::new(authority.live().clone(), given, multi_root, mesh);
+    if multi_root {
+        catalog.tell_anchors(authority.live());
+    }
+    bundle
+}
+
+/// Who signs for workloads instead of our authority, if somebody does, and its roots if they are known beforehand. As
+/// pilot/pkg/bootstrap/istio_ca.go: createIstioRA.
 pub(super) fn signer_of(
     options: &Options,
     cluster: Option<kube::Client>,
     authority: &Ca,
     catalog: &Arc<MeshCatalog>,
     clock: Arc<dyn Clock>,
-) -> Result<Option<Arc<KubernetesSigner>>, Failure> {
+) -> Result<(Option<Arc<KubernetesSigner>>, Option<Bundle>), Failure> {
     let switches = &options.switches;
     match switches.external_ca.as_str() {
-        "" => return Ok(None),
+        "" => return Ok((None, None)),
         "ISTIOD_RA_KUBERNETES_API" => {}
         other => return Err(format!("EXTERNAL_CA={other}: want ISTIOD_RA_KUBERNETES_API, or nothing").into()),
     }
     let client = cluster.ok_or("EXTERNAL_CA needs the API server of a cluster, and there is none")?;
     let domain = switches.cert_signer_domain.clone();
     let roots = external_roots(&domain)?;
-    if let Some(roots) = &roots {
-        authority.live().trust(&Others { anywhere: roots.clone(), ..Others::default() });
-    }
     let limits = authority.live().authority().limits();
     let rules = kubernetes_signer::Rules {
         signer: switches.k8s_signer.clone(),
         domain,
-        roots,
+        roots: roots.clone(),
         limits,
         patience: kubernetes_signer::PATIENCE,
     };
@@ -199,7 +218,8 @@ pub(super) fn signer_of(
         let world = catalog.world();
         signer_root(&world.settings.peek(&())?.mesh, signer)
     };
-    Ok(Some(Arc::new(KubernetesSigner::new(client, rules, Box::new(root_of), clock))))
+    let signer = KubernetesSigner::new(client, rules, Box::new(root_of), clock);
+    Ok((Some(Arc::new(signer)), roots))
 }
 
 /// The roots of external signers: a mounted file, else those of the cluster's own signers, unless callers name signers.
