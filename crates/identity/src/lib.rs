@@ -10,6 +10,7 @@ pub mod access;
 pub mod authority;
 pub mod bundle;
 pub mod cert;
+pub mod crl;
 pub mod csr;
 pub mod key;
 pub mod spiffe;

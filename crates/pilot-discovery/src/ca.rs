@@ -12,6 +12,7 @@ use identity::authority::San;
 use identity::token::Issuer;
 use process::clock::Clock;
 use process::metrics::Metrics;
+use tokio::sync::watch;
 
 pub mod authenticate;
 pub mod counters;
@@ -88,6 +89,12 @@ impl Ca {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What plugged-in authorities have revoked, as PEM and perhaps empty, now and later.
+    #[must_use]
+    pub fn revoked(&self) -> watch::Receiver<String> {
+        self.state.revoked()
     }
 
     /// The TLS side of the secure port.

@@ -201,7 +201,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let addresses = listeners.addresses();
     let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
     if let Some(clusters) = &clusters {
-        tasks.extend(writes::begin(&options, clusters, authority.live(), selectors, stopped.clone())?);
+        tasks.extend(writes::begin(&options, clusters, &authority, selectors, stopped.clone())?);
     }
     if let Some(registration) = registration {
         catalog.register(registration.clone());

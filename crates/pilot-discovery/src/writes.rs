@@ -17,7 +17,7 @@ use sources::kubernetes::{Directory, Other};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::ca::Live;
+use crate::ca::Ca;
 use crate::options::Options;
 
 /// What all of it needs.
@@ -28,6 +28,8 @@ pub struct Writes {
     cni_namespace: String,
     selectors: watch::Receiver<Vec<LabelSelector>>,
     roots: watch::Receiver<String>,
+    /// What was revoked, where that is handed on.
+    revoked: Option<watch::Receiver<String>>,
     stop: Stop,
 }
 
@@ -38,7 +40,7 @@ pub struct Writes {
 pub fn begin(
     options: &Options,
     clusters: &Directory,
-    live: &Live,
+    authority: &Ca,
     selectors: watch::Receiver<Vec<LabelSelector>>,
     stop: Stop,
 ) -> Result<Vec<JoinHandle<()>>, ip_allocate::BadPrefix> {
@@ -51,7 +53,8 @@ pub fn begin(
         candidate,
         cni_namespace: options.cni_namespace.clone(),
         selectors,
-        roots: roots(live),
+        roots: roots(authority.live()),
+        revoked: switches.pilot_enable_ca_crl.then(|| authority.revoked()),
         stop,
         switches,
     };
@@ -73,7 +76,7 @@ pub fn begin(
 }
 
 /// The roots to hand out, as PEM, now and later.
-fn roots(live: &Live) -> watch::Receiver<String> {
+fn roots(live: &crate::ca::Live) -> watch::Receiver<String> {
     let mut editions = live.subscribe();
     let (to, roots) = watch::channel(live.bundle().to_pem());
     let live = live.clone();
@@ -110,8 +113,10 @@ impl Writes {
         }
         let mut options = ca_bundle::Options::new(scope);
         options.roots_name.clone_from(&self.switches.pilot_ca_cert_configmap);
+        options.crl_name.clone_from(&self.switches.pilot_crl_configmap);
+        let revoked = self.revoked.clone();
         let to = client.clone();
-        let task = move || CaBundle::new(&to, options.clone(), roots.clone(), None).run();
+        let task = move || CaBundle::new(&to, options.clone(), roots.clone(), revoked.clone()).run();
         run(client, self.candidate, Work::NAMESPACES, self.stop, task).await;
     }
 

@@ -5,7 +5,7 @@
 use super::declare::SwitchValue as _;
 
 /// What is off here, whatever upstream's default: to switch it off is no mistake.
-const NOT_YET_ON: [&str; 49] = [
+const NOT_YET_ON: [&str; 48] = [
     "AMBIENT_ENABLE_BAGGAGE",
     "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY",
     "AMBIENT_ENABLE_MULTI_NETWORK",
@@ -36,7 +36,6 @@ const NOT_YET_ON: [&str; 49] = [
     "PILOT_ENABLE_AMBIENT",
     "PILOT_ENABLE_AMBIENT_WAYPOINTS",
     "PILOT_ENABLE_ANALYSIS",
-    "PILOT_ENABLE_CA_CRL",
     "PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY",
     "PILOT_ENABLE_EDS_DEBOUNCE",
     "PILOT_ENABLE_GATEWAY_API",
@@ -58,7 +57,7 @@ const NOT_YET_ON: [&str; 49] = [
 ];
 
 /// What takes a value that nothing here uses yet.
-const NOT_YET_SET: [&str; 27] = [
+const NOT_YET_SET: [&str; 26] = [
     "AUDIENCE",
     "BLOCKED_CIDRS_IN_JWKS_URIS",
     "BLOCKED_CIDRS_IN_WASM_FETCH",
@@ -72,7 +71,6 @@ const NOT_YET_SET: [&str; 27] = [
     "MCS_API_VERSION",
     "PILOT_ANALYSIS_INTERVAL",
     "PILOT_CERT_PROVIDER",
-    "PILOT_CRL_CONFIGMAP",
     "PILOT_GATEWAY_API_CONTROLLER_NAME",
     "PILOT_GATEWAY_API_DEFAULT_GATEWAYCLASS_NAME",
     "PILOT_HBONE_INITIAL_CONNECTION_WINDOW_SIZE",

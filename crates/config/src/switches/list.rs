@@ -77,6 +77,10 @@ switches! {
         "The domain of the signers that workloads may ask for; empty if they may not.";
     TOKEN_AUDIENCES token_audiences: String = text("istio-ca"),
         "Tokens of Kubernetes must be for one of these, separated by commas; empty for the API server itself.";
+    PILOT_ENABLE_CA_CRL pilot_enable_ca_crl: bool = true,
+        "What ca-crl.pem beside a plugged-in CA revokes is handed to proxies.";
+    PILOT_CRL_CONFIGMAP pilot_crl_configmap: String = text("istio-ca-crl"),
+        "The ConfigMap in every namespace that has it.";
     ISTIO_MULTIROOT_MESH istio_multiroot_mesh: bool = false,
         "Certificates of several roots are taken in mutual TLS of the mesh.";
     COMPLIANCE_POLICY compliance_policy: String = text(""),

@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 use identity::authority::{self, CLOCK_SKEW, Limits, SelfSigned};
 use identity::key::{self, Kind, PrivateKey, SecretText};
 use identity::token::Issuer;
-use identity::{Authority, Bundle, Certificate};
+use identity::{Authority, Bundle, Certificate, crl};
 use parking_lot::Mutex;
 use process::files::{PRIVATE, write_atomic};
+use tokio::sync::watch;
 
 use super::live::Live;
 use super::store::{Folder, GENERATED, Store, Texts};
@@ -41,6 +42,8 @@ pub struct Options {
     pub grace_percent: u32,
     /// When a self-signed root is looked at; `None` for never.
     pub checks: Option<Checks>,
+    /// `PILOT_ENABLE_CA_CRL`: the revocation list beside the plugged-in files is handed on.
+    pub revocations: bool,
     /// `ISTIO_MULTIROOT_MESH`: plugged-in roots may change, as long as the old set holds the new one or the reverse.
     pub multi_root: bool,
 }
@@ -74,6 +77,7 @@ impl Options {
             limits: Limits::default(),
             grace_percent: 20,
             checks: Some(Checks::default()),
+            revocations: true,
             multi_root: false,
         }
     }
@@ -90,6 +94,25 @@ impl Options {
         let begins = first_of(kept).map(|root| root.not_before());
         let now = begins.filter(|begins| *begins <= now + CLOCK_SKEW).map_or(now, |begins| begins.max(now));
         Authority::from_pem(&kept.parts(), self.limits, now).map_err(|source| self.unusable(source))
+    }
+
+    /// What is plugged in; with upstream's names of files it may have revoked something.
+    fn read_plugged(&self, dir: &Path) -> Result<Option<Plugged>, Error> {
+        let Some(texts) = read_texts(dir)? else { return Ok(None) };
+        let has_list = self.revocations && !dir.join("tls.crt").exists();
+        let crl = if has_list { read(&dir.join(REVOKED))? } else { None };
+        Ok(Some(Plugged { texts, crl: crl.unwrap_or_default() }))
+    }
+
+    /// The authority of plugged-in files, if they fit together.
+    fn plug(&self, dir: &Path, plugged: &Plugged, now: SystemTime) -> Result<Authority, Error> {
+        let authority = Authority::from_pem(&plugged.texts.parts(), self.limits, now)
+            .map_err(unusable(dir, PLUGGED_ADVICE))?;
+        if !plugged.crl.trim().is_empty() {
+            crl::check(&plugged.crl, &signers(&plugged.texts))
+                .map_err(|source| Error::Revocations { path: dir.join(REVOKED), source })?;
+        }
+        Ok(authority)
     }
 
     fn successor(&self, of: &Authority, now: SystemTime) -> Result<Authority, Error> {
@@ -140,6 +163,16 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+    /// The revocation list beside the plugged-in files.
+    #[error(
+        "{path}: {source}. Each authority in cert-chain.pem must have signed a list in it: proxies refuse all certificates otherwise"
+    )]
+    Revocations {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: crl::Error,
+    },
     /// The new plugged-in files would change the roots in a way that cuts workloads off.
     #[error("plugged-in CA files in {0} change the roots; the old authority goes on. {1}")]
     Roots(PathBuf, &'static str),
@@ -147,14 +180,25 @@ pub enum Error {
 
 const ISSUER_ADVICE: &str =
     "Restore the file from a backup, or remove it to start with a new key (tokens must then be made again)";
+/// The file of what plugged-in authorities have revoked.
+const REVOKED: &str = "ca-crl.pem";
 const PLUGGED_ADVICE: &str = "Correct the files of the plugged-in CA";
+
+/// What an operator plugs in.
+#[derive(Debug, PartialEq, Eq)]
+struct Plugged {
+    texts: Texts,
+    /// `ca-crl.pem`: what was revoked; empty without such a file.
+    crl: String,
+}
 
 /// The stored authority.
 #[derive(Debug)]
 pub struct State {
     options: Options,
     /// The plugged-in files as last used; `None` if the authority is our own.
-    plugged: Mutex<Option<Texts>>,
+    plugged: Mutex<Option<Plugged>>,
+    revoked: watch::Sender<String>,
     /// When our own is looked at next.
     next_check: Mutex<SystemTime>,
 }
@@ -164,18 +208,25 @@ impl State {
     /// damaged files are an error, never a reason to make a new root.
     pub fn open(options: Options, now: SystemTime) -> Result<(Self, Authority), Error> {
         let dir = options.plugged.as_deref();
-        let plugged = dir.filter(|dir| !options.is_ours(dir)).map(read_plugged).transpose()?.flatten();
+        let plugged = dir.filter(|dir| !options.is_ours(dir)).map(|dir| options.read_plugged(dir));
+        let plugged = plugged.transpose()?.flatten();
         let authority = match (&plugged, &options.plugged) {
-            (Some(texts), Some(dir)) => {
+            (Some(plugged), Some(dir)) => {
                 tracing::info!(target: SCOPE, "using the plugged-in CA of {}", dir.display());
-                Authority::from_pem(&texts.parts(), options.limits, now)
-                    .map_err(unusable(dir, PLUGGED_ADVICE))?
+                options.plug(dir, plugged, now)?
             }
             _ => open_own(&options, now)?,
         };
         let first = options.checks.map(|checks| checks.first).unwrap_or_default();
         let next_check = Mutex::new(now + first);
-        Ok((Self { options, plugged: Mutex::new(plugged), next_check }, authority))
+        let revoked = watch::Sender::new(plugged.as_ref().map(|p| p.crl.clone()).unwrap_or_default());
+        Ok((Self { options, plugged: Mutex::new(plugged), revoked, next_check }, authority))
+    }
+
+    /// What the plugged-in authorities have revoked, as PEM and perhaps empty, now and later.
+    #[must_use]
+    pub fn revoked(&self) -> watch::Receiver<String> {
+        self.revoked.subscribe()
     }
 
     /// Our own directory.
@@ -246,20 +297,23 @@ impl State {
         let (Some(old), Some(dir)) = (present.as_ref(), self.options.plugged.as_deref()) else {
             return Ok(false);
         };
-        let Some(texts) = read_plugged(dir)? else {
+        let Some(new) = self.options.read_plugged(dir)? else {
             let path = dir.to_path_buf();
             return Err(Error::File { path, source: io::Error::other("the plugged-in CA files are gone") });
         };
-        if texts == *old {
+        if new == *old {
             return Ok(false);
         }
-        let next = Authority::from_pem(&texts.parts(), self.options.limits, now)
-            .map_err(unusable(dir, PLUGGED_ADVICE))?;
+        let next = self.options.plug(dir, &new, now)?;
         self.check_roots(dir, live.authority().bundle(), next.bundle())?;
         tracing::info!(target: SCOPE, "plugged-in CA of {} reloaded", dir.display());
-        live.replace(next);
-        *present = Some(texts);
-        Ok(true)
+        let is_another = new.texts != old.texts;
+        if is_another {
+            live.replace(next);
+        }
+        self.revoked.send_if_modified(|crl| std::mem::replace(crl, new.crl.clone()) != new.crl);
+        *present = Some(new);
+        Ok(is_another)
     }
 
     fn check_roots(&self, dir: &Path, old: &Bundle, new: &Bundle) -> Result<(), Error> {
@@ -320,9 +374,17 @@ pub(super) fn required(path: &Path) -> Result<String, Error> {
     read(path)?.ok_or_else(|| Error::File { path: path.to_path_buf(), source: missing() })
 }
 
+/// The certificates that sign for workloads: those of the chain file, as security/pkg/pki/util/keycertbundle.go: Verify has
+/// it, and the one that signs.
+fn signers(texts: &Texts) -> Vec<Certificate> {
+    let chain = identity::cert::parse_chain(&texts.cert_chain).unwrap_or_default();
+    let first = first_of(texts).filter(|first| !chain.contains(first));
+    first.into_iter().chain(chain).collect()
+}
+
 /// The plugged-in files: `tls.crt`, `tls.key`, `ca.crt` if there is a `tls.crt`, else upstream's names; `None` if there is
 /// neither certificate nor key. As pilot/pkg/bootstrap/istio_ca.go: detectSigningCABundleAndCRL.
-fn read_plugged(dir: &Path) -> Result<Option<Texts>, Error> {
+fn read_texts(dir: &Path) -> Result<Option<Texts>, Error> {
     if let Some(ca_cert) = read(&dir.join("tls.crt"))? {
         let (ca_key, root_cert) = (required(&dir.join("tls.key"))?, required(&dir.join("ca.crt"))?);
         let cert_chain = ca_cert.clone();

@@ -75,6 +75,7 @@ fn authority_options(options: &Options, trust_domain: &str, cluster: Option<&kub
     }
     state.plugged = Some(switches.root_ca_dir.clone().into());
     state.multi_root = switches.istio_multiroot_mesh;
+    state.revocations = switches.pilot_enable_ca_crl;
     state.grace_percent = switches.citadel_self_signed_root_cert_grace_period_percentile;
     state.root.key = Kind::Rsa(switches.citadel_self_signed_ca_rsa_key_size);
     let lasts = |given: config::Duration| given.to_std().filter(|lasts| !lasts.is_zero());

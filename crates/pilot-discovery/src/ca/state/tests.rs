@@ -8,6 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use identity::Authority;
 use identity::authority::{Limits, SelfSigned};
 use identity::key::Kind;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
+};
 
 use super::{Error, Options, State};
 use crate::ca::live::Live;
@@ -205,4 +209,76 @@ fn the_token_issuer_keeps_its_key() {
     fs::write(&path, "nonsense").unwrap();
     let error = super::token_issuer(dir.path(), "https://mesh").unwrap_err().to_string();
     assert!(error.contains("issuer-key.pem"), "{error}");
+}
+
+/// A plugged-in authority that may revoke.
+struct Revoking {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Revoking {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, "root");
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2040, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        Self { pem: params.self_signed(&key).unwrap().pem(), issuer: Issuer::new(params, key) }
+    }
+
+    /// A list in which nothing is revoked; the number tells lists apart.
+    fn list(&self, number: u64) -> String {
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            next_update: date_time_ymd(2036, 1, 1),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+}
+
+#[test]
+fn the_list_beside_plugged_in_files_is_handed_on_and_followed_unless_it_would_stop_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugged = dir.path().join("cacerts");
+    let (ca, stranger) = (Revoking::new(), Revoking::new());
+    fs::create_dir_all(&plugged).unwrap();
+    for (name, text) in [
+        ("ca-cert.pem", &ca.pem),
+        ("ca-key.pem", &ca.issuer.key().serialize_pem()),
+        ("root-cert.pem", &ca.pem),
+    ] {
+        fs::write(plugged.join(name), text).unwrap();
+    }
+    let file = plugged.join("ca-crl.pem");
+    let with = Options { plugged: Some(plugged.clone()), ..options(dir.path()) };
+    let (state, authority) = State::open(with.clone(), now()).unwrap();
+    let live = Live::new(authority);
+    let mut revoked = state.revoked();
+    assert_eq!(*revoked.borrow_and_update(), "");
+
+    for list in [ca.list(1), ca.list(2)] {
+        fs::write(&file, &list).unwrap();
+        assert!(!state.reload(&live, now()).unwrap(), "it is the same authority");
+        assert_eq!(*revoked.borrow_and_update(), list);
+    }
+    assert_eq!(live.edition(), 0);
+    // lists of the wrong authority would have every proxy refuse every certificate
+    for (bad, what) in [(stranger.list(3), "no list in it is signed by"), ("nonsense".into(), "not a PEM")] {
+        fs::write(&file, bad).unwrap();
+        let error = state.reload(&live, now()).unwrap_err().to_string();
+        assert!(error.contains(what) && error.contains("ca-crl.pem"), "{error}");
+        assert!(!revoked.has_changed().unwrap());
+        assert!(matches!(State::open(with.clone(), now()), Err(Error::Revocations { .. })));
+    }
+    let off = Options { revocations: false, ..with };
+    assert_eq!(*State::open(off, now()).unwrap().0.revoked().borrow(), "");
+    fs::remove_file(&file).unwrap();
+    state.reload(&live, now()).unwrap();
+    assert_eq!(*revoked.borrow_and_update(), "");
 }

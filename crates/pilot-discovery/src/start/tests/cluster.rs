@@ -116,6 +116,10 @@ async fn a_cluster_is_served_and_followed_and_its_mesh_configuration_too() {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
     let root = secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone();
     assert_eq!(data["root-cert.pem"].as_bytes(), root);
+    let revoked = testkit::eventually("the list of the revoked", Duration::from_secs(60), async || {
+        maps.get_opt("istio-ca-crl").await.unwrap()
+    });
+    assert_eq!(revoked.await.unwrap().data.unwrap()["ca-crl.pem"], "", "nothing is revoked");
 
     // the endpoint moves
     apply::<EndpointSlice>(&client, "shop", slice("10.1.0.2")).await;
