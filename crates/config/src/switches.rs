@@ -6,7 +6,7 @@ mod absent;
 mod declare;
 mod list;
 
-pub use declare::Switch;
+pub use declare::{Statuses, Switch};
 pub use list::Switches;
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(crate) struct Queue<K> {
     queued: BTreeSet<K>,
     later: BTreeSet<(Instant, K)>,
     failing: BTreeMap<K, Box<dyn Iterator<Item = Duration> + Send>>,
+    /// Writes a second, and writes at once.
+    pace: (f64, f64),
     /// Writes that may be made at once, as of `counted`; below zero after a burst.
     allowance: f64,
     counted: Instant,
@@ -40,13 +42,19 @@ pub(crate) struct Queue<K> {
 
 impl<K: Ord + Clone + Display> Queue<K> {
     pub(crate) fn new(what: &'static str) -> Self {
+        Self::paced(what, RATE, BURST)
+    }
+
+    /// With so many writes a second, and so many at once.
+    pub(crate) fn paced(what: &'static str, rate: f64, burst: f64) -> Self {
         Self {
             what,
             ready: VecDeque::new(),
             queued: BTreeSet::new(),
             later: BTreeSet::new(),
             failing: BTreeMap::new(),
-            allowance: BURST,
+            pace: (rate, burst),
+            allowance: burst,
             counted: Instant::now(),
         }
     }
@@ -130,10 +138,11 @@ impl<K: Ord + Clone + Display> Queue<K> {
 
     /// When a write is allowed.
     fn allowed(&mut self, now: Instant) -> Instant {
-        let earned = now.saturating_duration_since(self.counted).as_secs_f64() * RATE;
-        self.allowance = (self.allowance + earned).min(BURST);
+        let (rate, burst) = self.pace;
+        let earned = now.saturating_duration_since(self.counted).as_secs_f64() * rate;
+        self.allowance = (self.allowance + earned).min(burst);
         self.counted = now;
-        now + Duration::from_secs_f64((-self.allowance).max(0.0) / RATE)
+        now + Duration::from_secs_f64((-self.allowance).max(0.0) / rate)
     }
 }
 

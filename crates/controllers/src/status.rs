@@ -7,7 +7,9 @@ mod board;
 mod wanted;
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use config::Kind;
 use futures_util::StreamExt as _;
@@ -31,14 +33,16 @@ const ATTEMPTS: u32 = 3;
 pub struct Options {
     /// Objects that are worked on at a time, at least one: `PILOT_STATUS_MAX_WORKERS`.
     pub workers: usize,
+    /// How long is waited after news: what is said meanwhile makes one write of what was said last.
+    pub quiet: Duration,
     /// What conditions take their times from.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
-    /// A hundred, as upstream, and the clock of the machine.
+    /// A hundred workers and a second, as upstream, and the clock of the machine.
     fn default() -> Self {
-        Self { workers: 100, clock: Arc::new(Real::new()) }
+        Self { workers: 100, quiet: Duration::from_secs(1), clock: Arc::new(Real::new()) }
     }
 }
 
@@ -60,10 +64,14 @@ pub async fn run(client: Client, board: Board, options: Options) {
     let mut again = BTreeSet::new();
     let mut forbidden: BTreeSet<Kind> = BTreeSet::new();
     board.all().into_iter().for_each(|target| queue.add(target));
+    let mut news = pin!(gather(&board, options.quiet));
     loop {
         let is_free = running.len() < options.workers.max(1);
         tokio::select! {
-            touched = board.touched() => touched.into_iter().for_each(|target| queue.add(target)),
+            touched = &mut news => {
+                touched.into_iter().for_each(|target| queue.add(target));
+                news.set(gather(&board, options.quiet));
+            }
             target = queue.next(), if is_free => {
                 if busy.insert(target.clone()) {
                     let (client, clock) = (client.clone(), options.clock.clone());
@@ -90,6 +98,16 @@ pub async fn run(client: Client, board: Board, options: Options) {
             }
         }
     }
+}
+
+/// What was said anything about within a while.
+async fn gather(board: &Board, quiet: Duration) -> BTreeSet<Target> {
+    let mut touched = board.touched().await;
+    if !quiet.is_zero() {
+        tokio::time::sleep(quiet).await;
+        touched.extend(board.take());
+    }
+    touched
 }
 
 impl Done {

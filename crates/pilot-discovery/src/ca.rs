@@ -146,8 +146,9 @@ impl Ca {
 
     /// Keeps the authority fresh for as long as it is polled: looks at the ends of certificates and at what other replicas
     /// did every `every`, at files every two seconds, and serves by other roots as soon as there are some. Failures are
-    /// logged, once each, and tried again the next time.
-    pub async fn keep(self, every: Duration) {
+    /// logged, once each, and tried again the next time; `tell` is given each time what could not be done and why, or that it
+    /// could be done.
+    pub async fn keep(self, every: Duration, tell: impl Fn(&'static str, Option<&str>)) {
         let mut ticks = tokio::time::interval(every.max(Duration::from_secs(1)));
         let mut looks = tokio::time::interval(LOOK_EVERY);
         let mut editions = self.live.subscribe();
@@ -163,6 +164,7 @@ impl Ca {
                 Ok(done) => done.map_err(|error| error.to_string()),
                 Err(error) => Err(error.to_string()),
             };
+            tell(what, done.as_ref().err().map(String::as_str));
             match done {
                 Ok(_) => drop(told.remove(what)),
                 Err(error) if told.get(what) == Some(&error) => {}

@@ -17,6 +17,7 @@ use crate::ca::TrustDomain;
 use crate::catalog::MeshCatalog;
 use crate::events::Events;
 use crate::objects::Objects;
+use crate::reports::Reports;
 
 mod debounce;
 #[cfg(test)]
@@ -30,6 +31,8 @@ pub struct Counters {
     services: Gauge,
     virtual_services: Gauge,
     rejected: Gauge,
+    /// Of API servers, and of files and mesh configuration; their sum is shown.
+    refused: [Gauge; 2],
     debounce_time: Histogram,
     commit_time: Histogram,
     inbound: Family<[(&'static str, &'static str); 1], Counter>,
@@ -55,6 +58,7 @@ impl Counters {
                 "Objects and documents that are refused now.",
                 Gauge::default(),
             ),
+            refused: <[Gauge; 2]>::default(),
             debounce_time: metrics.register(
                 "pilot_debounce_time",
                 "Seconds from a change to its commit.",
@@ -108,9 +112,12 @@ impl Counters {
     }
 
     fn refused(&self, change: &Change) {
-        if let Some(refused) = change.refused {
-            self.rejected.set(i64::try_from(refused).unwrap_or(i64::MAX));
+        for (of, now) in self.refused.iter().zip([change.refused, change.refused_documents]) {
+            if let Some(now) = now {
+                of.set(i64::try_from(now).unwrap_or(i64::MAX));
+            }
         }
+        self.rejected.set(self.refused.iter().map(Gauge::get).fold(0, i64::saturating_add));
     }
 
     fn count(&self, change: &Change) {
@@ -152,6 +159,7 @@ pub struct Intake {
     objects: Arc<Objects>,
     trust_domain: TrustDomain,
     counters: Counters,
+    reports: Option<Reports>,
 }
 
 impl Intake {
@@ -166,7 +174,14 @@ impl Intake {
         trust_domain: TrustDomain,
         counters: Counters,
     ) -> Self {
-        Self { mesh, catalog, events, objects, trust_domain, counters }
+        Self { mesh, catalog, events, objects, trust_domain, counters, reports: None }
+    }
+
+    /// With the writers of objects told what became of these.
+    #[must_use]
+    pub fn reporting(mut self, reports: Option<Reports>) -> Self {
+        self.reports = reports;
+        self
     }
 
     /// Tells people and counters of a change as it arrives.
@@ -191,10 +206,17 @@ impl Intake {
     }
 
     /// Commits a change and lets everybody know.
-    pub fn commit(&mut self, change: Change) {
-        if change.batch.is_empty() {
-            return;
+    pub fn commit(&mut self, mut change: Change) {
+        let verdicts = std::mem::take(&mut change.verdicts);
+        if !change.batch.is_empty() {
+            self.commit_batch(change);
         }
+        if let Some(reports) = &self.reports {
+            reports.take(&verdicts);
+        }
+    }
+
+    fn commit_batch(&mut self, change: Change) {
         let begin = std::time::Instant::now();
         self.objects.note(&change.batch);
         if let Some(settings) = &change.batch.settings {

@@ -18,6 +18,7 @@ pub mod options;
 pub mod ports;
 pub mod reference;
 pub mod registration;
+pub mod reports;
 pub mod request;
 pub mod secret_access;
 pub mod start;

@@ -35,6 +35,7 @@ use crate::objects::Objects;
 use crate::options::Options;
 use crate::ports;
 use crate::registration::Registration;
+use crate::reports::Reports;
 use crate::writes;
 
 #[cfg(test)]
@@ -169,12 +170,21 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         let aliases = options.cluster_aliases.clone();
         catalog.judge_secrets(Arc::new(clusters.clone()), aliases, options.secret_access_pace, &metrics);
     }
+    let own_cluster = cluster.clone();
     let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
     let trust_bundle = trust::bundle(&options, &authority, roots_of_signer, effective, &catalog);
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
+    let reports = match &own_cluster {
+        Some(client) => {
+            let reports = Reports::new(&options.switches);
+            Some(reports.in_pod(client, &options.namespace, &options.switches.pod_name).await)
+        }
+        None => None,
+    };
     let mut intake =
-        Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters);
+        Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters)
+            .reporting(reports.clone());
     intake.begin(first);
 
     let server =
@@ -200,8 +210,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let (stop, stopped) = watch::channel(false);
     let addresses = listeners.addresses();
     let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
-    if let Some(clusters) = &clusters {
-        tasks.extend(writes::begin(&options, clusters, &authority, selectors, stopped.clone())?);
+    if let (Some(clusters), Some(reports)) = (&clusters, reports.clone()) {
+        tasks.extend(writes::begin(&options, clusters, &authority, selectors, reports, stopped.clone())?);
     }
     if let Some(registration) = registration {
         catalog.register(registration.clone());
@@ -210,7 +220,11 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
     tokio::spawn(trust_bundle.keep());
-    tokio::spawn(authority.clone().keep(Duration::from_secs(60)));
+    tokio::spawn(authority.clone().keep(Duration::from_secs(60), move |what, trouble| {
+        if let Some(reports) = &reports {
+            reports.authority(what, trouble);
+        }
+    }));
     if let Some(tokens) = tokens {
         tasks.push(keep_keys(tokens, stopped.clone()));
     }

@@ -1,4 +1,5 @@
-//! What this control plane writes into clusters: the mesh's roots everywhere, addresses of ServiceEntries, taints of nodes.
+//! What this control plane writes into clusters: the mesh's roots everywhere, addresses of ServiceEntries, taints of nodes,
+//! statuses of objects and events about them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use controllers::ip_allocate::{self, IpAllocator};
 use controllers::leader::{Candidate, Work, run};
 use controllers::namespaces::Scope;
 use controllers::untaint::{self, NodeUntainter};
-use controllers::{Stop, default_revision};
+use controllers::{Stop, default_revision, notices, status};
 use kube::Client;
 use sources::kubernetes::{Directory, Other};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ca::Ca;
 use crate::options::Options;
+use crate::reports::Reports;
 
 /// What all of it needs.
 #[derive(Clone)]
@@ -42,6 +44,7 @@ pub fn begin(
     clusters: &Directory,
     authority: &Ca,
     selectors: watch::Receiver<Vec<LabelSelector>>,
+    reports: Reports,
     stop: Stop,
 ) -> Result<Vec<JoinHandle<()>>, ip_allocate::BadPrefix> {
     let Some(client) = clusters.client(clusters.own()) else { return Ok(Vec::new()) };
@@ -69,10 +72,21 @@ pub fn begin(
         tasks.push(tokio::spawn(writes.clone().addresses(client.clone(), addresses)));
     }
     if writes.switches.pilot_enable_node_untaint_controllers {
-        tasks.push(tokio::spawn(writes.taints(client.clone())));
+        tasks.push(tokio::spawn(writes.clone().taints(client.clone())));
     }
+    let about_us = notices::run(client.clone(), reports.own.clone(), options.instance());
+    tasks.push(tokio::spawn(until(writes.stop.clone(), about_us)));
+    tasks.push(tokio::spawn(writes.reports(client.clone(), reports, options.instance())));
     tokio::spawn(default_revision::follow(client, revision));
     Ok(tasks)
+}
+
+/// Does this until the process stops.
+async fn until(mut stop: Stop, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
 }
 
 /// The roots to hand out, as PEM, now and later.
@@ -156,5 +170,20 @@ impl Writes {
         let to = client.clone();
         let task = move || NodeUntainter::new(to.clone(), options.clone()).run();
         run(client, self.candidate, Work::NODE_UNTAINT, self.stop, task).await;
+    }
+
+    /// What became of objects: all replicas see the same, so one tells it.
+    async fn reports(self, client: Client, reports: Reports, instance: String) {
+        let workers = self.switches.pilot_status_max_workers as usize;
+        let to = client.clone();
+        let task = move || {
+            let options = status::Options { workers, ..status::Options::default() };
+            let statuses = status::run(to.clone(), reports.board.clone(), options);
+            let events = notices::run(to.clone(), reports.notices.clone(), instance.clone());
+            async move {
+                tokio::join!(statuses, events);
+            }
+        };
+        run(client, self.candidate, Work::STATUS, self.stop, task).await;
     }
 }

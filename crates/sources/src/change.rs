@@ -5,6 +5,8 @@ use std::sync::Arc;
 use config::{Meta, Problem};
 use mesh::Batch;
 
+use crate::verdict::Verdict;
+
 /// What became of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
@@ -46,17 +48,21 @@ pub struct Change {
     pub problems: Vec<Problem>,
     /// The objects in the batch that say something else, not those that only moved to another line.
     pub edits: Vec<Edit>,
+    /// What became of objects of our own cluster, in order; some of them are not in the batch.
+    pub verdicts: Vec<Verdict>,
     /// How many files are read in all.
     pub files: usize,
-    /// How many objects and documents of this source are refused now; `None` if that is as before.
+    /// How many objects of API servers are refused now; `None` if that is as before.
     pub refused: Option<usize>,
+    /// How many objects and documents of files are, and texts of mesh configuration; `None` if that is as before.
+    pub refused_documents: Option<usize>,
 }
 
 impl Change {
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.batch.is_empty() && self.problems.is_empty()
+        self.batch.is_empty() && self.problems.is_empty() && self.verdicts.is_empty()
     }
 
     /// Appends a later change.
@@ -64,8 +70,10 @@ impl Change {
         merge_batch(&mut self.batch, later.batch);
         self.problems.extend(later.problems);
         self.edits.extend(later.edits);
+        self.verdicts.extend(later.verdicts);
         self.files = self.files.max(later.files);
         self.refused = later.refused.or(self.refused);
+        self.refused_documents = later.refused_documents.or(self.refused_documents);
     }
 }
 

@@ -8,6 +8,8 @@ mod change;
 pub mod files;
 pub mod kubernetes;
 pub mod mesh_config;
+mod verdict;
 pub mod watch;
 
 pub use change::{Change, Edit, What};
+pub use verdict::{Regarded, Ruling, Verdict};

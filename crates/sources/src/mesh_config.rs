@@ -11,12 +11,31 @@ use tokio::sync::watch;
 
 use crate::files::Folder;
 use crate::kubernetes::Maps;
+use crate::verdict::{Regarded, Ruling, Verdict};
 
 #[cfg(test)]
 mod tests;
 
-/// A text that was read, and where.
-type Text = (String, String);
+/// A text that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Text {
+    /// Where.
+    source: String,
+    text: String,
+    /// The ConfigMap of the API server that has it, and under which key.
+    object: Option<(Regarded, &'static str)>,
+}
+
+/// What reading again came to.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// New settings, if they differ.
+    pub settings: Option<Settings>,
+    /// What is wrong with the texts, if those are other ones now.
+    pub problems: Vec<Problem>,
+    /// What became of those that ConfigMaps have, if they are other ones now.
+    pub verdicts: Vec<Verdict>,
+}
 
 /// Where mesh configuration comes from, and what it said last.
 #[derive(Debug)]
@@ -34,6 +53,8 @@ pub struct MeshConfiguration {
     settings: Settings,
     /// The texts that were read last, good or bad.
     texts: (Vec<Text>, Vec<Text>),
+    /// How many of them are refused: of mesh configuration, and of networks.
+    refused: (usize, usize),
     /// Where the fields of the last good mesh configuration were written.
     places: watch::Sender<Option<Arc<Origin>>>,
     /// Its `discoverySelectors`.
@@ -61,8 +82,20 @@ impl MeshConfiguration {
         let texts = (Vec::new(), Vec::new());
         let selectors = watch::Sender::new(base.mesh.discovery_selectors.clone());
         let effective = watch::Sender::new(base.mesh.clone());
-        let (maps, settings) = (None, base);
-        Self { file, networks_file, config_map, shared, maps, settings, texts, places, selectors, effective }
+        let (maps, refused, settings) = (None, (0, 0), base);
+        Self {
+            file,
+            networks_file,
+            config_map,
+            shared,
+            maps,
+            settings,
+            texts,
+            refused,
+            places,
+            selectors,
+            effective,
+        }
     }
 
     /// The names of the ConfigMaps that it may stand in.
@@ -114,28 +147,37 @@ impl MeshConfiguration {
         self.effective.subscribe()
     }
 
-    /// Reads again; new settings if they differ, and what is wrong with the texts if those are other ones now.
-    pub fn load(&mut self, folder: Option<&Folder>) -> (Option<Settings>, Vec<Problem>) {
+    /// How many texts are refused now.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.refused.0 + self.refused.1
+    }
+
+    /// Reads again.
+    pub fn load(&mut self, folder: Option<&Folder>) -> Loaded {
         let mut problems = Vec::new();
         let texts = self.read(self.file.as_deref(), "mesh", folder, &mut problems);
         let networks = self.read(self.networks_file.as_deref(), "meshNetworks", folder, &mut problems);
         let mut settings = self.settings.clone();
+        let mut verdicts = Vec::new();
         if texts != self.texts.0 {
             if let Some(mesh) = read_mesh(&texts, &mut problems) {
                 settings.mesh = Arc::new(mesh);
-                let places = texts.last().and_then(|(file, text)| mesh::mesh_config_places(file, text));
+                let places = texts.last().and_then(|t| mesh::mesh_config_places(&t.source, &t.text));
                 self.places.send_replace(places.map(Arc::new));
             }
+            self.refused.0 = judge(&texts, &problems, &mut verdicts);
             self.texts.0 = texts;
         }
         if networks != self.texts.1 {
             if let Some(networks) = read_networks(&networks, &mut problems) {
                 settings.networks = Arc::new(networks);
             }
+            self.refused.1 = judge(&networks, &problems, &mut verdicts);
             self.texts.1 = networks;
         }
         if settings == self.settings {
-            return (None, problems);
+            return Loaded { settings: None, problems, verdicts };
         }
         self.selectors.send_if_modified(|selectors| {
             let differ = *selectors != settings.mesh.discovery_selectors;
@@ -146,7 +188,7 @@ impl MeshConfiguration {
             self.effective.send_replace(settings.mesh.clone());
         }
         self.settings = settings.clone();
-        (Some(settings), problems)
+        Loaded { settings: Some(settings), problems, verdicts }
     }
 
     /// The texts to apply, in this order: that of the shared ConfigMap, then the file or else the own ConfigMap (as
@@ -154,13 +196,18 @@ impl MeshConfiguration {
     fn read(
         &self,
         file: Option<&Path>,
-        key: &str,
+        key: &'static str,
         folder: Option<&Folder>,
         problems: &mut Vec<Problem>,
     ) -> Vec<Text> {
         let shared = self.config_map(&self.shared, key, folder);
         let own = match file.map(|path| (path, std::fs::read_to_string(path))) {
-            Some((path, Ok(text))) => Some((path.display().to_string(), text)),
+            Some((path, Ok(text))) => {
+                // in a pod the file is the mounted ConfigMap, and that is what its writer looks at
+                let mounted = self.config_map(&self.config_map, key, folder).filter(|map| map.text == text);
+                let source = path.display().to_string();
+                Some(Text { source, text, object: mounted.and_then(|map| map.object) })
+            }
             Some((path, Err(error))) if error.kind() != std::io::ErrorKind::NotFound => {
                 let text = format!("cannot read the mesh configuration: {error}");
                 problems.push(Problem::new(Severity::Error, &path.display().to_string(), text));
@@ -171,30 +218,50 @@ impl MeshConfiguration {
         shared.into_iter().chain(own).collect()
     }
 
-    fn config_map(&self, name: &str, key: &str, folder: Option<&Folder>) -> Option<Text> {
+    fn config_map(&self, name: &str, key: &'static str, folder: Option<&Folder>) -> Option<Text> {
         let namespace = &self.settings.system_namespace;
         let served = self.maps.as_ref().and_then(|maps| maps.borrow().get(name).cloned());
         let object = match &served {
             Some(object) => object.as_ref(),
             None => folder?.get(Kind::ConfigMap, namespace, name)?,
         };
-        let text = object.get::<ConfigMap>()?.data.get(key)?;
-        let source = format!("{} ({}, {key})", object.meta.origin.file, object.meta);
-        Some((source, text.clone()))
+        let text = object.get::<ConfigMap>()?.data.get(key)?.clone();
+        let meta = &object.meta;
+        let source = format!("{} ({meta}, {key})", meta.origin.file);
+        let object = served.is_some().then(|| {
+            let (namespace, name) = (meta.namespace.clone(), meta.name.clone());
+            (Regarded { kind: Kind::ConfigMap, namespace, name, uid: meta.uid.clone() }, key)
+        });
+        Some(Text { source, text, object })
     }
+}
+
+/// What became of texts; how many of them are refused.
+fn judge(texts: &[Text], problems: &[Problem], verdicts: &mut Vec<Verdict>) -> usize {
+    let mut refused = 0;
+    for text in texts {
+        let of = |problem: &&Problem| problem.is_error() && *problem.file == text.source;
+        let errors: Vec<Problem> = problems.iter().filter(of).cloned().collect();
+        refused += usize::from(!errors.is_empty());
+        let Some((object, key)) = &text.object else { continue };
+        let ruling = if errors.is_empty() { Ruling::Accepted } else { Ruling::Refused { kept: true } };
+        let part = (*key).to_owned();
+        verdicts.push(Verdict { part, problems: errors, ..Verdict::new(object.clone(), ruling) });
+    }
+    refused
 }
 
 /// The last good configuration stays if one of the texts is refused.
 fn read_mesh(texts: &[Text], problems: &mut Vec<Problem>) -> Option<MeshConfig> {
-    texts.iter().try_fold(mesh::default_mesh_config(), |under, (file, text)| {
-        settle(mesh::apply_mesh_config(&under, file, text), problems)
+    texts.iter().try_fold(mesh::default_mesh_config(), |under, Text { source, text, .. }| {
+        settle(mesh::apply_mesh_config(&under, source, text), problems)
     })
 }
 
 /// Networks are not merged: those of the last text count.
 fn read_networks(texts: &[Text], problems: &mut Vec<Problem>) -> Option<MeshNetworks> {
-    let Some((file, text)) = texts.last() else { return Some(MeshNetworks::default()) };
-    settle(mesh::parse_mesh_networks(file, text), problems)
+    let Some(Text { source, text, .. }) = texts.last() else { return Some(MeshNetworks::default()) };
+    settle(mesh::parse_mesh_networks(source, text), problems)
 }
 
 fn settle<T>(outcome: mesh::Outcome<T>, problems: &mut Vec<Problem>) -> Option<T> {

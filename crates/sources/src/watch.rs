@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::change::Change;
 use crate::files::{Folder, Look, Unreadable};
 use crate::kubernetes::Maps;
-use crate::mesh_config::MeshConfiguration;
+use crate::mesh_config::{Loaded, MeshConfiguration};
 
 #[cfg(test)]
 mod tests;
@@ -88,11 +88,13 @@ impl Sources {
 
     fn take(&mut self, look: Look) -> Change {
         let mut change = self.folder.as_mut().map(|folder| folder.take(look)).unwrap_or_default();
-        let (settings, problems) = self.mesh.load(self.folder.as_ref());
+        let refused = change.problems.iter().filter(|problem| problem.is_error()).count();
+        let Loaded { settings, problems, verdicts } = self.mesh.load(self.folder.as_ref());
         change.batch.settings = settings;
         change.problems.extend(problems);
+        change.verdicts.extend(verdicts);
         if !change.is_empty() {
-            change.refused = Some(change.problems.iter().filter(|problem| problem.is_error()).count());
+            change.refused_documents = Some(refused + self.mesh.refused());
         }
         change
     }

@@ -57,7 +57,7 @@ const NOT_YET_ON: [&str; 48] = [
 ];
 
 /// What takes a value that nothing here uses yet.
-const NOT_YET_SET: [&str; 26] = [
+const NOT_YET_SET: [&str; 25] = [
     "AUDIENCE",
     "BLOCKED_CIDRS_IN_JWKS_URIS",
     "BLOCKED_CIDRS_IN_WASM_FETCH",
@@ -80,7 +80,6 @@ const NOT_YET_SET: [&str; 26] = [
     "PILOT_MULTICLUSTER_KUBECONFIG_PATH",
     "PILOT_MX_ADDITIONAL_LABELS",
     "PILOT_SIDECAR_PICK_BEST_SERVICE_NAMESPACE",
-    "PILOT_STATUS_MAX_WORKERS",
     "PLATFORM",
     "TOKEN_ISSUER",
     "VALIDATION_WEBHOOK_CONFIG_NAME",

@@ -7,7 +7,7 @@ use crate::duration::Duration;
 pub struct Switch {
     /// The name in the environment.
     pub name: &'static str,
-    /// What it takes: `bool`, `string`, `integer`, `number` or `duration`.
+    /// What it takes: `bool`, `string`, `integer`, `number`, `duration` or a choice.
     pub takes: &'static str,
     /// The default, as one would write it.
     pub default: String,
@@ -63,6 +63,39 @@ impl SwitchValue for Duration {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+/// Which objects have in their status whether they have effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statuses {
+    /// None.
+    Off,
+    /// Those that are refused, and from then on.
+    Refused,
+    /// All.
+    All,
+}
+
+impl SwitchValue for Statuses {
+    const TAKES: &'static str = "choice of off, refused, all";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "off" => Some(Self::Off),
+            "refused" => Some(Self::Refused),
+            "all" => Some(Self::All),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Off => "off",
+            Self::Refused => "refused",
+            Self::All => "all",
+        }
+        .to_owned()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The list of switches, and how a set of them is read from the environment's pairs.
 
 use super::absent;
-use super::declare::{Refusal, Switch, SwitchValue as _, assign, describe, switches};
+use super::declare::{Refusal, Statuses, Switch, SwitchValue as _, assign, describe, switches};
 use crate::decode::reader::nearest;
 use crate::duration::Duration;
 use crate::problem::{Problem, Severity};
@@ -50,6 +50,13 @@ switches! {
         "Nodes lose the CNI's taint when its plugin is ready there.";
     PILOT_NODE_UNTAINT_CONTROLLERS_TAINT_NAME pilot_node_untaint_controllers_taint_name: String = text("cni.istio.io/not-ready"),
         "The key of that taint.";
+
+    PILOT_STATUS_MAX_WORKERS pilot_status_max_workers: u32 = 100,
+        "Objects whose status is written at a time.";
+    MELTEMI_STATUS meltemi_status: Statuses = Statuses::Refused,
+        "Which of Istio's objects have the condition Reconciled in their status: those that were refused, all, or none.";
+    MELTEMI_EVENTS meltemi_events: bool = true,
+        "What is refused is also told in events of Kubernetes.";
 
     // certificate authority
     ROOT_CA_DIR root_ca_dir: String = text("./etc/cacerts"), "The folder of a plugged-in CA.";

@@ -68,6 +68,12 @@ impl Board {
         self.0.news.notify_one();
     }
 
+    /// Whether a reporter said anything of an object, and did not forget it.
+    #[must_use]
+    pub fn has(&self, target: &Target, reporter: &str) -> bool {
+        self.0.state.lock().reports.get(target).is_some_and(|reports| reports.contains_key(reporter))
+    }
+
     /// Says that an object is gone, or no longer a reporter's business. Nothing is written: to take back what stands in a
     /// status, want its absence first.
     pub fn forget(&self, target: &Target, reporter: &'static str) {
@@ -88,12 +94,17 @@ impl Board {
     /// Waits until there is something new, and gives what it is about.
     pub(super) async fn touched(&self) -> BTreeSet<Target> {
         loop {
-            let touched = std::mem::take(&mut self.0.state.lock().touched);
+            let touched = self.take();
             if !touched.is_empty() {
                 return touched;
             }
             self.0.news.notified().await;
         }
+    }
+
+    /// What is new, if anything is.
+    pub(super) fn take(&self) -> BTreeSet<Target> {
+        std::mem::take(&mut self.0.state.lock().touched)
     }
 
     pub(super) fn reports(&self, target: &Target) -> Reports {

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 pub enum Wanted {
     /// These conditions by their type, `None` for one that must not be there. Conditions of other types stay.
     Conditions(BTreeMap<String, Option<Condition>>),
+    /// The same of who has looked at all that the object says: its generation counts as observed.
+    Observed(BTreeMap<String, Option<Condition>>),
     /// What analysis found, each a message in Istio's JSON; the object counts as looked at. Conditions stay.
     Messages(Vec<Value>),
     /// All of it, as for kinds whose status one controller alone makes.
@@ -32,9 +34,12 @@ impl Wanted {
     /// Works it into `status`, of an object in its `generation`.
     pub(super) fn apply(&self, status: &mut Value, generation: i64, now: SystemTime) {
         match self {
-            Self::Conditions(conditions) => {
-                for (name, wanted) in conditions {
-                    set_condition(status, name, wanted.as_ref(), generation, now);
+            Self::Conditions(conditions) => set_conditions(status, conditions, generation, now),
+            Self::Observed(conditions) => {
+                set_conditions(status, conditions, generation, now);
+                // who never was told anything of it gets no status for that
+                if !status.is_null() {
+                    set_observed(status, generation);
                 }
             }
             Self::Messages(messages) => set_messages(status, messages, generation),
@@ -53,6 +58,23 @@ fn insert(status: &mut Value, name: &str, value: Value) {
         *status = json!({});
     }
     status[name] = value;
+}
+
+fn set_observed(status: &mut Value, generation: i64) {
+    if !is_generation(&status["observedGeneration"], generation) {
+        insert(status, "observedGeneration", json!(generation.to_string()));
+    }
+}
+
+fn set_conditions(
+    status: &mut Value,
+    conditions: &BTreeMap<String, Option<Condition>>,
+    generation: i64,
+    now: SystemTime,
+) {
+    for (name, wanted) in conditions {
+        set_condition(status, name, wanted.as_ref(), generation, now);
+    }
 }
 
 fn set_condition(
@@ -127,13 +149,10 @@ fn set_messages(status: &mut Value, messages: &[Value], generation: i64) {
     if standing.is_empty() && messages.is_empty() {
         return;
     }
-    let observed = is_generation(&status["observedGeneration"], generation);
     if standing != messages {
         insert(status, "validationMessages", Value::Array(messages.to_vec()));
     }
-    if !observed {
-        insert(status, "observedGeneration", json!(generation.to_string()));
-    }
+    set_observed(status, generation);
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ mod ip_allocate;
 #[cfg(test)]
 mod leader;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod registration;
 #[cfg(test)]
 mod status;

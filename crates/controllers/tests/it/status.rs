@@ -1,6 +1,7 @@
 //! Statuses of objects, as the leader writes them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use config::Kind;
 use controllers::status::{self, Board, Condition, Options, Target, Wanted};
@@ -66,7 +67,7 @@ async fn the_leader_writes_what_was_said_last_once_and_leaves_the_rest() {
     board.set(target("a"), "analysis", 1, Wanted::Messages(vec![json!({"level": "WARNING"})]));
     board.set(target("gone"), "waypoints", 1, bound("to nothing"));
     let start = || {
-        let options = Options { workers: 1, ..Options::default() };
+        let options = Options { workers: 1, quiet: Duration::ZERO, ..Options::default() };
         tokio::spawn(status::run(client.clone(), board.clone(), options))
     };
     let running = start();

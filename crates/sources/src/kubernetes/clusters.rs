@@ -15,6 +15,7 @@ use super::directory::{Directory, Other, State, Status};
 use super::instance::{Instance, News, Reading, Role, Task};
 use super::remote::{self, Remote, Remotes};
 use crate::change::Change;
+use crate::verdict::{Ruling, Verdict};
 
 /// What waits to be taken in; a watch that has more waits itself.
 const QUEUE: usize = 64;
@@ -140,7 +141,7 @@ impl Owner {
                         None
                     }
                     () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                        self.give_up_waiting();
+                        self.give_up_waiting().await;
                         None
                     }
                     () = self.changes.closed() => return,
@@ -188,6 +189,7 @@ impl Owner {
         }
         if let Some(member) = self.members.get_mut(cluster) {
             member.current = next;
+            change.verdicts.push(member.remote.verdict(cluster, None));
         }
         tracing::info!(target: "kube", "cluster {cluster}: complete");
         // before anybody is told: who hears of it may look
@@ -240,10 +242,13 @@ impl Owner {
             Ok(client) => client,
             Err(error) => {
                 tracing::error!(target: "kube", "Secret {}: cluster {cluster} cannot be read: {error}", remote.secret);
+                let kept = self.members.get(&cluster).is_some_and(|member| member.current.is_some());
+                let verdict = remote.verdict(&cluster, Some((error.to_string(), kept)));
                 // the one before goes on; the Secret is looked at again when it says something else
                 if let Some(member) = self.members.get_mut(&cluster) {
                     member.remote = remote;
                 }
+                self.hand_on(Change { verdicts: vec![verdict], ..Change::default() }).await;
                 return;
             }
         };
@@ -263,6 +268,8 @@ impl Owner {
         self.counters.secret("delete");
         tracing::info!(target: "kube", "cluster {cluster} of Secret {}: left", member.remote.secret);
         self.show();
+        let verdict = Verdict { ruling: Ruling::Gone, ..member.remote.verdict(cluster, None) };
+        self.hand_on(Change { verdicts: vec![verdict], ..Change::default() }).await;
         if let Some(current) = member.current {
             let batch = self.end(current, None).await;
             self.hand_on(Change { batch, ..Change::default() }).await;
@@ -270,15 +277,19 @@ impl Owner {
         self.counters.forget(cluster);
     }
 
-    fn give_up_waiting(&mut self) {
+    async fn give_up_waiting(&mut self) {
         let now = Instant::now();
+        let mut verdicts = Vec::new();
         for (cluster, member) in self.members.iter_mut().filter(|(_, m)| m.is_awaited() && m.deadline <= now)
         {
             member.timed_out = true;
             self.counters.timeout();
             tracing::warn!(target: "kube", "cluster {cluster} of Secret {}: not complete after {:?}; it is added when it is", member.remote.secret, self.options.remote_timeout);
+            let text = format!("not read within {:?}; it is added when it is", self.options.remote_timeout);
+            verdicts.push(member.remote.verdict(cluster, Some((text, member.current.is_some()))));
         }
         self.show();
+        self.hand_on(Change { verdicts, ..Change::default() }).await;
     }
 
     /// Hands a change on, or keeps it until the start is complete.

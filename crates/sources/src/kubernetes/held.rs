@@ -10,6 +10,7 @@ use mesh::{Batch, ObjectKey};
 
 use super::raw::{Raw, resource};
 use crate::change::{Change, Edit, What};
+use crate::verdict::{Regarded, Ruling, Verdict};
 
 /// Names an object: namespace, name.
 type Key = (Arc<str>, Arc<str>);
@@ -43,6 +44,8 @@ pub(crate) struct Held {
     newest: u64,
     /// How many rows are refused.
     refused: usize,
+    /// Whether there is a verdict on each object.
+    judged: bool,
 }
 
 impl Held {
@@ -59,7 +62,14 @@ impl Held {
             listing: None,
             newest: 0,
             refused: 0,
+            judged: false,
         }
+    }
+
+    /// With a verdict on each object, for those who tell its writers.
+    pub(crate) fn judging(mut self) -> Self {
+        self.judged = true;
+        self
     }
 
     /// The newest revision of the API server that was seen; 0 if none was.
@@ -98,15 +108,23 @@ impl Held {
         if let Some(listed) = &mut self.listing {
             listed.insert(key.clone());
         }
-        let hash = raw.hash(&self.state);
+        let hash = raw.hash(self.kind, &self.state);
         let old = self.rows.get(&key).copied();
         if old.is_some_and(|row| row.hash == hash) {
             return;
         }
+        let mut verdict = self.judged.then(|| self.verdict(&key, &raw));
         let tree = raw.into_tree(self.kind, &self.api_version);
         let Decoded { mut objects, mut problems } = from_node(&self.origin, &Node::from(&tree), "");
         let object = objects.pop();
         let was_told = old.is_some_and(|row| row.told);
+        if let Some(verdict) = &mut verdict
+            && object.is_none()
+        {
+            verdict.ruling = Ruling::Refused { kept: was_told };
+            verdict.problems = problems.iter().filter(|problem| problem.is_error()).cloned().collect();
+        }
+        change.verdicts.extend(verdict);
         if object.is_none() && was_told {
             let text = "the version before the error stays in place";
             let mut note = Problem::new(Severity::Info, &self.origin, text);
@@ -149,8 +167,26 @@ impl Held {
         }
     }
 
+    /// Of an object that is taken as it is.
+    fn verdict(&self, key: &Key, raw: &Raw) -> Verdict {
+        let object = Regarded {
+            kind: self.kind,
+            namespace: key.0.clone(),
+            name: key.1.clone(),
+            uid: raw.uid().to_owned(),
+        };
+        Verdict {
+            generation: raw.generation(),
+            conditions: raw.conditions().map(str::to_owned).collect(),
+            ..Verdict::new(object, Ruling::Accepted)
+        }
+    }
+
     fn forget(&mut self, key: &Key, change: &mut Change) {
         let Some(row) = self.rows.remove(key) else { return };
+        if self.judged {
+            change.verdicts.push(Verdict::gone(self.kind, &key.0, &key.1));
+        }
         self.refused -= usize::from(row.refused);
         if row.told {
             change.batch.removes.push((self.kind, self.object_key(key)));

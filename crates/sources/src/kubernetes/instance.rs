@@ -319,7 +319,9 @@ impl Instance {
             labels: None,
             streaming: self.streaming,
         };
-        let held = Arc::new(Mutex::new(Held::new(kind, version, &self.cluster, &self.reading.revision)));
+        let held = Held::new(kind, version, &self.cluster, &self.reading.revision);
+        let judges = self.role == Role::Config && kind.is_configuration();
+        let held = Arc::new(Mutex::new(if judges { held.judging() } else { held }));
         self.begun += 1;
         let number = self.begun;
         let task = Some(tokio::spawn(self.follow(kind, number, &watched, &held)));

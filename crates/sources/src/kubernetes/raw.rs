@@ -88,7 +88,7 @@ impl Raw {
 
     /// The value of a label.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
-        self.tree.get("metadata")?.get("labels")?.get(name)?.as_str()
+        self.metadata("labels")?.get(name)?.as_str()
     }
 
     /// Its revision at the API server, as far as that is a number.
@@ -105,13 +105,40 @@ impl Raw {
         self.tree
     }
 
+    /// Its unique id; empty if it has none.
+    pub(crate) fn uid(&self) -> &str {
+        self.metadata("uid").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// How often its spec changed.
+    pub(crate) fn generation(&self) -> i64 {
+        self.metadata("generation").and_then(Value::as_i64).unwrap_or_default()
+    }
+
+    /// The types of the conditions in its status.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &str> {
+        let conditions = self.tree.get("status").and_then(|status| status.get("conditions"));
+        let conditions = conditions.and_then(Value::as_array).into_iter().flatten();
+        conditions.filter_map(|condition| condition.get("type")?.as_str())
+    }
+
+    fn metadata(&self, name: &str) -> Option<&Value> {
+        self.tree.get("metadata")?.get(name)
+    }
+
     /// A hash of what it says, without its version: another version that says the same is no change. Kind and version of
-    /// the schema are left out, which are there or not depending on how it was asked for.
-    pub(crate) fn hash(&self, state: &RandomState) -> u64 {
+    /// the schema are left out, which are there or not depending on how it was asked for, and what of its status nobody
+    /// reads: it is written by control planes, this one among them.
+    pub(crate) fn hash(&self, kind: Kind, state: &RandomState) -> u64 {
         let mut hasher = state.build_hasher();
         for (key, value) in self.tree.as_object().into_iter().flatten() {
             match key.as_str() {
                 "apiVersion" | "kind" => {}
+                "status" if kind.is_istio() => {
+                    if let Some((part, value)) = read_of_status(kind, value) {
+                        hash_member(part, &value, &mut hasher);
+                    }
+                }
                 "metadata" => {
                     let members = value.as_object().into_iter().flatten();
                     for (key, value) in members.filter(|(key, _)| *key != "resourceVersion") {
@@ -122,6 +149,21 @@ impl Raw {
             }
         }
         hasher.finish()
+    }
+}
+
+/// What the mesh is deduced from in the status of one of Istio's kinds: the addresses of a ServiceEntry, the health of a
+/// WorkloadEntry.
+fn read_of_status(kind: Kind, status: &Value) -> Option<(&'static str, Cow<'_, Value>)> {
+    match kind {
+        Kind::ServiceEntry => Some(("addresses", Cow::Borrowed(status.get("addresses")?))),
+        Kind::WorkloadEntry => {
+            let conditions = status.get("conditions")?.as_array()?.iter();
+            let health: Vec<Value> =
+                conditions.filter(|condition| condition["type"] == "Healthy").cloned().collect();
+            (!health.is_empty()).then_some(("conditions", Cow::Owned(Value::Array(health))))
+        }
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use config::{Kind, Problem, Severity};
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
@@ -12,17 +13,42 @@ use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 
 use super::watch;
+use crate::verdict::{Regarded, Ruling, Verdict};
 
 /// The label of a Secret whose entries are kubeconfigs of other clusters.
 pub const LABEL: &str = "istio/multiCluster=true";
 
 /// How another cluster is reached, as one entry of a Secret says.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Remote {
     /// `namespace/name` of the Secret.
     pub(crate) secret: Arc<str>,
+    /// Its unique id. Another Secret that says the same is no change.
+    pub(crate) uid: Arc<str>,
     /// The kubeconfig.
     pub(crate) kubeconfig: Arc<[u8]>,
+}
+
+impl PartialEq for Remote {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.secret, &self.kubeconfig) == (&other.secret, &other.kubeconfig)
+    }
+}
+
+impl Remote {
+    /// What became of it, for cluster `id`: `None` if it can be read.
+    pub(crate) fn verdict(&self, id: &str, trouble: Option<(String, bool)>) -> Verdict {
+        let (namespace, name) = self.secret.split_once('/').unwrap_or(("", &self.secret));
+        let uid = self.uid.to_string();
+        let object = Regarded { kind: Kind::Secret, namespace: namespace.into(), name: name.into(), uid };
+        let ruling = match trouble {
+            Some((_, kept)) => Ruling::Refused { kept },
+            None => Ruling::Accepted,
+        };
+        let told = |(text, _)| Problem::new(Severity::Error, "", format!("cluster {id}: {text}"));
+        let problems = trouble.map(told).into_iter().collect();
+        Verdict { part: id.to_owned(), problems, ..Verdict::new(object, ruling) }
+    }
 }
 
 impl std::fmt::Debug for Remote {
@@ -88,7 +114,8 @@ fn remotes(namespace: &str, own: &Arc<str>, secrets: &BTreeMap<String, Secret>) 
                 tracing::info!(target: "kube", "Secret {from}: {cluster} is the cluster this control plane reads already; it is left out");
                 continue;
             }
-            let remote = Remote { secret: from.clone(), kubeconfig: kubeconfig.0.as_slice().into() };
+            let uid = secret.metadata.uid.as_deref().unwrap_or_default().into();
+            let remote = Remote { secret: from.clone(), uid, kubeconfig: kubeconfig.0.as_slice().into() };
             if let Some(first) = all.get(cluster.as_str()) {
                 tracing::warn!(target: "kube", "Secret {from}: cluster {cluster} is named by Secret {} already; that one is used", first.secret);
                 continue;
@@ -129,7 +156,9 @@ pub enum Unusable {
 /// Why there is none.
 pub(crate) async fn client(kubeconfig: &[u8], allowed: &str) -> Result<Client, Unusable> {
     let text = std::str::from_utf8(kubeconfig).map_err(|e| Unusable::Form(e.to_string()))?;
-    let kubeconfig = Kubeconfig::from_yaml(text).map_err(|e| Unusable::Form(e.to_string()))?;
+    // the parser's own words may cite what it read, which are credentials
+    let kubeconfig = Kubeconfig::from_yaml(text)
+        .map_err(|_| Unusable::Form("its YAML cannot be read, or has another form".to_owned()))?;
     check(&kubeconfig, allowed)?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let config = config.map_err(|e| Unusable::Form(e.to_string()))?;

@@ -2,8 +2,8 @@
 
 use config::Kind;
 use config::networking::VirtualService;
-use kube::api::{DeleteParams, ListParams};
-use serde_json::json;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
 use testkit::api_server::ApiServer;
 
 use crate::mirror::*;
@@ -95,4 +95,38 @@ async fn kinds_come_and_go_with_their_definitions_and_objects_with_their_revisio
     apply(&client, Kind::VirtualService, "shop", "back", route("stock")).await;
     mirror.until("a kind that came back", |m| m.has(Kind::VirtualService, "shop", "back")).await;
     assert_eq!(mirror.count("one", Kind::VirtualService), 1, "nothing of its first life");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_control_planes_write_into_a_status_is_no_change_but_what_is_read_of_it_is() {
+    let server = ApiServer::start().await.unwrap();
+    let client = server.client().await.unwrap();
+    shop(&client).await;
+    let entry = json!({"spec": {"hosts": ["out.example"], "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "resolution": "STATIC"}});
+    apply(&client, Kind::ServiceEntry, "shop", "out", entry).await;
+    let mut mirror = Mirror::of(client.clone(), options()).await;
+    let before = mirror.puts;
+    let write = async |kind: Kind, name: &str, status: Value| {
+        let patch = Patch::Merge(json!({ "status": status }));
+        api(&client, kind, "shop").patch_status(name, &PatchParams::default(), &patch).await.unwrap();
+    };
+    let condition =
+        json!({"observedGeneration": "1", "conditions": [{"type": "Reconciled", "status": "True"}]});
+    write(Kind::VirtualService, "cart", condition.clone()).await;
+    write(Kind::ServiceEntry, "out", condition).await;
+    // what comes later is told later, of one watch
+    apply(&client, Kind::VirtualService, "shop", "marker", route("cart")).await;
+    mirror.until("what came later", |m| m.has(Kind::VirtualService, "shop", "marker")).await;
+    write(Kind::ServiceEntry, "out", json!({"addresses": [{"host": "out.example", "value": "240.240.0.1"}]}))
+        .await;
+    let has_address = |m: &Mirror| {
+        let entry = m.get("one", Kind::ServiceEntry, "shop", "out");
+        entry.and_then(|entry| entry.status.as_ref()?.get("addresses")).is_some()
+    };
+    mirror.until("an address", has_address).await;
+    assert_eq!(
+        mirror.puts - before,
+        2,
+        "the route that is new and the entry with an address, and nothing else"
+    );
 }

@@ -72,3 +72,16 @@ fn messages_come_and_go_and_none_make_no_status() {
     assert_eq!(after(&some, &found, 3, NOON)["observedGeneration"], "3");
     assert_eq!(after(&none, &found, 2, NOON)["validationMessages"], json!([]));
 }
+
+#[test]
+fn who_looked_at_an_object_says_which_generation_it_was() {
+    let Wanted::Conditions(refused) = conditions(&[("Reconciled", Some((false, "no hosts")))]) else {
+        panic!()
+    };
+    let first = after(&Wanted::Observed(refused), &json!({"addresses": []}), 2, NOON);
+    assert_eq!((&first["observedGeneration"], &first["addresses"]), (&json!("2"), &json!([])));
+    assert_eq!(first["conditions"][0]["observedGeneration"], "2");
+    let nothing = Wanted::Observed(std::iter::once(("Reconciled".to_owned(), None)).collect());
+    assert_eq!(after(&nothing, &Value::Null, 2, NOON), Value::Null);
+    assert_eq!(after(&nothing, &first, 3, NOON)["observedGeneration"], "3");
+}

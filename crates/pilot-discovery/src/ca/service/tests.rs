@@ -285,7 +285,7 @@ async fn upkeep_rotates_what_is_due_without_being_asked() {
     let life = mesh.ca.live().authority().certificate().not_after().duration_since(mesh.now()).unwrap();
     mesh.clock.advance(life * 9 / 10);
     let mut changed = mesh.ca.live().subscribe();
-    let upkeep = tokio::spawn(mesh.ca.clone().keep(HOUR));
+    let upkeep = tokio::spawn(mesh.ca.clone().keep(HOUR, |_, _| {}));
     let told = tokio::time::timeout(Duration::from_secs(20), changed.changed()).await;
     upkeep.abort();
     told.unwrap().unwrap();
