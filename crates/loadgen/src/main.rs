@@ -1,14 +1,8 @@
-//! loadgen - measures a control plane from the outside: many sidecar streams, a script of edits, and what each cost.
-//! In: a `pilot-discovery` to start, the size of a mesh. Out: a Markdown table beside Istio's own figures.
-//! Here: the mesh as files, sidecars over delta xDS, events, /proc, the table.
-//! Never here: a verdict on time; anything the product needs; what a resource means beyond the names in it.
-//! Start reading at: run.rs
+//! The run on a folder: a control plane, sidecars and edits, all of this machine.
 
 mod codec;
-mod istiod;
 mod mesh;
 mod run;
-mod sample;
 mod seen;
 mod server;
 mod sidecar;
@@ -19,7 +13,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use loadgen::istiod::{Event, Size};
 
 use mesh::Mesh;
 
@@ -35,7 +30,7 @@ struct Arguments {
     mesh: Size,
     /// Only these events (connecting is always part of it)
     #[arg(long, value_delimiter = ',', value_enum)]
-    only: Vec<run::Event>,
+    only: Vec<Event>,
     /// How often an event is repeated; else 5, endpoint edits 30
     #[arg(long)]
     repeat: Option<usize>,
@@ -48,33 +43,6 @@ struct Arguments {
     /// Keep the folder of objects and the server's log here
     #[arg(long)]
     keep: Option<PathBuf>,
-}
-
-/// Sizes for which there are figures of Istio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "UPPER")]
-pub(crate) enum Size {
-    /// 100 services of 10 endpoints, 100 sidecars
-    S,
-    /// 1,000 services of 10 endpoints, 500 sidecars
-    M,
-}
-
-impl Size {
-    fn mesh(self) -> Mesh {
-        let services = match self {
-            Size::S => 100,
-            Size::M => 1000,
-        };
-        Mesh { services, endpoints: 10, namespaces: 50 }
-    }
-
-    fn sidecars(self) -> usize {
-        match self {
-            Size::S => 100,
-            Size::M => 500,
-        }
-    }
 }
 
 fn main() -> ExitCode {
@@ -93,7 +61,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let plan = run::Plan {
         size: arguments.mesh,
-        mesh: arguments.mesh.mesh(),
+        mesh: Mesh { services: arguments.mesh.services(), endpoints: 10, namespaces: 50 },
         sidecars: arguments.mesh.sidecars(),
         only: arguments.only.clone(),
         repeat: arguments.repeat,

@@ -7,12 +7,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use loadgen::istiod::{Event, Size};
+use loadgen::sample::Sample;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::Size;
 use crate::mesh::{Mesh, replace};
-use crate::sample::Sample;
 use crate::seen::{Amount, Seen, TYPES};
 use crate::server::Server;
 use crate::sidecar::Sidecar;
@@ -27,31 +26,6 @@ pub(crate) struct Plan {
     pub(crate) repeat: Option<usize>,
     pub(crate) program: PathBuf,
     pub(crate) keep: Option<PathBuf>,
-}
-
-/// What happens to the mesh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Event {
-    /// Nothing, for a while
-    Idle,
-    /// A setting that reaches every cluster, listener and route
-    Mesh,
-    /// A VirtualService gets an annotation
-    VsTouch,
-    /// A VirtualService gets another timeout
-    Vs,
-    /// A DestinationRule gets another limit
-    Dr,
-    /// An AuthorizationPolicy gets another path
-    Ap,
-    /// An endpoint leaves its slice's rotation, or comes back
-    Eds,
-    /// A Service with its slice appears
-    Add,
-    /// It goes away
-    Delete,
-    /// Endpoint edits at 100 per second
-    Churn,
 }
 
 /// In the order they happen; what was added is deleted.
@@ -126,13 +100,14 @@ pub(crate) async fn run(plan: &Plan) -> Result<Report> {
     fs::create_dir_all(&objects).with_context(|| objects.display().to_string())?;
     plan.mesh.write(&objects)?;
     let server = Server::start(&plan.program, &objects, &work)?;
+    let process = &server.process;
     progress(&format!(
         "{} as process {}, ready after {:.2?}",
         plan.program.display(),
-        server.pid(),
-        server.start
+        process.pid(),
+        process.start
     ));
-    let start = Start { wall: server.start, cpu: server.cpu(), rss: server.rss() };
+    let start = Start { wall: process.start, cpu: process.start_cpu, rss: process.rss() };
     let mut bench =
         Bench { plan, objects: &objects, server: &server, seen: Seen::new(plan.sidecars), churned: 0 };
     let storm = bench.connect().await?;
@@ -162,8 +137,8 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     async fn connect(&self) -> Result<Storm> {
-        self.server.reset_peak();
-        let (since, cpu) = (self.seen.now(), self.server.cpu());
+        self.server.process.reset_peak();
+        let (since, cpu) = (self.seen.now(), self.server.process.cpu());
         for index in 0..self.plan.sidecars {
             let server = format!("http://{}", self.server.discovery);
             let node = self.plan.mesh.node(index);
@@ -176,7 +151,7 @@ impl Bench<'_> {
             }
             sleep(Duration::from_millis(5)).await;
         }
-        let cpu = self.server.cpu() - cpu;
+        let cpu = self.server.process.cpu() - cpu;
         self.quiet(self.seen.now(), Duration::from_secs(2)).await;
         let mut complete = Sample::default();
         complete.extend(self.seen.completions(since).into_iter().map(|ms| ms / 1e3));
@@ -186,7 +161,7 @@ impl Bench<'_> {
             cpu,
             broken: self.seen.broken.load(Relaxed),
             amounts: self.seen.amounts(),
-            memory: (self.server.rss(), self.server.peak()),
+            memory: (self.server.process.rss(), self.server.process.peak()),
         })
     }
 
@@ -201,7 +176,7 @@ impl Bench<'_> {
             amounts: [Amount::default(); TYPES.len()],
             memory: (0.0, 0.0),
         };
-        self.server.reset_peak();
+        self.server.process.reset_peak();
         let times = match event {
             Event::Idle | Event::Churn => 1,
             Event::Eds => self.plan.repeat.unwrap_or(30),
@@ -210,14 +185,14 @@ impl Bench<'_> {
         for number in 0..times {
             self.once(event, number, &mut outcome).await?;
         }
-        outcome.memory = (self.server.rss(), self.server.peak());
+        outcome.memory = (self.server.process.rss(), self.server.process.peak());
         progress(&format!("{event:?}: {:.1} ms of CPU", outcome.cpu.median()));
         Ok(outcome)
     }
 
     async fn once(&mut self, event: Event, number: usize, outcome: &mut Outcome) -> Result<()> {
         self.seen.reset();
-        let (mut since, cpu) = (self.seen.now(), self.server.cpu());
+        let (mut since, cpu) = (self.seen.now(), self.server.process.cpu());
         let mut per = 1.0;
         match event {
             Event::Idle => {
@@ -234,7 +209,7 @@ impl Bench<'_> {
         // A large mesh is worked on for a while before the first message leaves.
         let quiet = if event == Event::Eds { 700 } else { 3000 };
         self.quiet(self.seen.now(), Duration::from_millis(quiet)).await;
-        outcome.cpu.push((self.server.cpu() - cpu).as_secs_f64() * 1e3 / per);
+        outcome.cpu.push((self.server.process.cpu() - cpu).as_secs_f64() * 1e3 / per);
         outcome.amounts = self.seen.amounts();
         let bytes: u64 = outcome.amounts.iter().map(|amount| amount.bytes).sum();
         outcome.megabytes.push(bytes as f64 / 1e6 / per);

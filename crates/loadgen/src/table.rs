@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::istiod::{self, Whole};
-use crate::run::{Event, Outcome, Report};
-use crate::sample::Sample;
+use loadgen::istiod::{self, Event, Whole};
+use loadgen::sample::{number, ratio};
+
+use crate::run::{Outcome, Report};
 use crate::seen::{Amount, TYPES};
 
 #[cfg(test)]
@@ -109,10 +110,10 @@ fn line(report: &Report, outcome: &Outcome) -> String {
         true => "-".to_owned(),
         false => triple([0.5, 0.99, 1.0].map(|share| outcome.acks.quantile(share))),
     };
-    let last = if outcome.last_acks.is_empty() { "-".to_owned() } else { spread(&outcome.last_acks) };
+    let last = if outcome.last_acks.is_empty() { "-".to_owned() } else { outcome.last_acks.spread() };
     let cells = [
         name(outcome.event),
-        format!("{} / {}", spread(&outcome.cpu), number(theirs.cpu)),
+        format!("{} / {}", outcome.cpu.spread(), number(theirs.cpu)),
         ratio(outcome.cpu.median(), theirs.cpu),
         format!("{must} / {aim}"),
         format!("{} / {}", number(outcome.megabytes.median()), number(theirs.megabytes)),
@@ -150,26 +151,4 @@ fn amounts(of: &[Amount]) -> String {
         }
     };
     of.iter().map(cell).collect::<Vec<_>>().join(" | ")
-}
-
-fn spread(sample: &Sample) -> String {
-    format!("{} ({}-{})", number(sample.median()), number(sample.min()), number(sample.max()))
-}
-
-/// With as many digits as mean something.
-fn number(value: f64) -> String {
-    match value {
-        0.0 => "0".to_owned(),
-        v if v.abs() < 1.0 => format!("{v:.3}"),
-        v if v.abs() < 10.0 => format!("{v:.2}"),
-        v if v.abs() < 100.0 => format!("{v:.1}"),
-        v => format!("{v:.0}"),
-    }
-}
-
-fn ratio(ours: f64, theirs: f64) -> String {
-    if theirs == 0.0 || ours == 0.0 {
-        return "-".to_owned();
-    }
-    format!("{}x", number(theirs / ours))
 }

@@ -29,7 +29,7 @@ use ports::Ports;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The token of the one user there is at first, a member of `system:masters`.
-const ADMIN: &str = "admin-token";
+pub const ADMIN: &str = "admin-token";
 
 /// A running API server. Dropped, it is stopped and its data goes.
 #[derive(Debug)]
@@ -138,21 +138,29 @@ impl ApiServer {
     /// When it cannot be copied, and as [`ApiServer::resume`].
     pub async fn back_up(&mut self) -> Result<TempDir> {
         let backup = tempfile::tempdir().context("a folder for the backup")?;
-        self.stop();
-        copy(&self.folder.path().join("etcd"), backup.path())?;
-        self.resume().await?;
+        self.back_up_into(backup.path()).await?;
         Ok(backup)
+    }
+
+    /// Like [`ApiServer::back_up`], into a folder that may outlive the server and be restored into another.
+    ///
+    /// # Errors
+    /// See [`ApiServer::back_up`].
+    pub async fn back_up_into(&mut self, folder: &Path) -> Result<()> {
+        self.stop();
+        copy(&self.folder.path().join("etcd"), folder)?;
+        self.resume().await
     }
 
     /// Goes back to what was stored when the backup was made, as operators do after an accident.
     ///
     /// # Errors
     /// See [`ApiServer::back_up`].
-    pub async fn restore(&mut self, backup: &TempDir) -> Result<()> {
+    pub async fn restore(&mut self, backup: impl AsRef<Path>) -> Result<()> {
         self.stop();
         let data = self.folder.path().join("etcd");
         fs::remove_dir_all(&data).context("the data of etcd")?;
-        copy(backup.path(), &data)?;
+        copy(backup.as_ref(), &data)?;
         self.resume().await
     }
 
