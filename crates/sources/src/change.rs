@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use config::{Meta, Problem};
-use mesh::Batch;
+use config::{Kind, Meta, Object, Problem};
+use mesh::{Batch, ObjectKey};
 
 use crate::verdict::Verdict;
 
@@ -77,30 +77,32 @@ impl Change {
     }
 }
 
-/// Appends a later batch. A batch is applied removals first, so an object that comes back is no longer removed, and one
-/// that goes is no longer put.
+/// Appends a later batch.
 pub(crate) fn merge_batch(earlier: &mut Batch, later: Batch) {
-    for (kind, key) in &later.removes {
-        earlier.puts.retain(|(cluster, object)| {
-            let meta = &object.meta;
-            object.kind() != *kind
-                || meta.name != key.name
-                || meta.namespace != key.namespace
-                || *cluster != key.cluster
-        });
+    for (kind, key) in later.removes {
+        remove(earlier, kind, key);
     }
-    for (cluster, object) in &later.puts {
-        let meta = &object.meta;
-        earlier.removes.retain(|(kind, key)| {
-            object.kind() != *kind
-                || meta.name != key.name
-                || meta.namespace != key.namespace
-                || *cluster != key.cluster
-        });
+    for (cluster, object) in later.puts {
+        put(earlier, &cluster, object);
     }
-    earlier.removes.extend(later.removes);
-    earlier.puts.extend(later.puts);
     if later.settings.is_some() {
         earlier.settings = later.settings;
     }
+}
+
+/// Appends an object that is there now. A batch is applied removals first, so one that comes back is no longer removed.
+pub(crate) fn put(batch: &mut Batch, cluster: &Arc<str>, object: Object) {
+    let kind = object.kind();
+    batch.removes.retain(|(of, key)| *of != kind || !is(key, cluster, &object.meta));
+    batch.put(cluster, object);
+}
+
+/// Appends that an object is gone: what was put of it is no longer put.
+pub(crate) fn remove(batch: &mut Batch, kind: Kind, key: ObjectKey) {
+    batch.puts.retain(|(cluster, object)| object.kind() != kind || !is(&key, cluster, &object.meta));
+    batch.removes.push((kind, key));
+}
+
+fn is(key: &ObjectKey, cluster: &Arc<str>, meta: &Meta) -> bool {
+    key.name == meta.name && key.namespace == meta.namespace && key.cluster == *cluster
 }

@@ -21,5 +21,7 @@ pub use connect::{Error, connect};
 pub use counters::Counters;
 pub use definitions::Wanted;
 pub use directory::{Directory, Other, State, Status};
+pub use held::Held;
 pub use maps::{Maps, follow as follow_maps};
+pub use raw::Raw;
 pub use remote::{LABEL as REMOTE_SECRETS, Unusable};

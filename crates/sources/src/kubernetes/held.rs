@@ -1,4 +1,4 @@
-//! What was last seen of the objects of one kind, and what a new look at them changes.
+//! What was last seen of the objects of one kind, and what a new look at them changes: a watch without its connection.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use config::decode::{Decoded, Node, from_node};
 use config::{Kind, Meta, Problem, Severity, label, text};
+use kube::runtime::watcher::Event;
 use mesh::{Batch, ObjectKey};
 
 use super::raw::{Raw, resource};
-use crate::change::{Change, Edit, What};
+use crate::change::{Change, Edit, What, put, remove};
 use crate::verdict::{Regarded, Ruling, Verdict};
+
+#[cfg(test)]
+mod tests;
 
 /// Names an object: namespace, name.
 type Key = (Arc<str>, Arc<str>);
@@ -26,9 +30,9 @@ struct Row {
     refused: bool,
 }
 
-/// The objects of one kind in one cluster.
+/// The objects of one kind in one cluster: a watch hands its events over, and is told what they change.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     kind: Kind,
     cluster: Arc<str>,
     /// What problems name instead of a file.
@@ -49,8 +53,10 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Nothing yet. `revision` is that of this control plane; empty if it takes objects of every revision.
-    pub(crate) fn new(kind: Kind, version: &str, cluster: &Arc<str>, revision: &str) -> Self {
+    /// Nothing yet, of a kind in this version of its group. `revision` is that of this control plane; empty if it takes
+    /// objects of every revision.
+    #[must_use]
+    pub fn new(kind: Kind, version: &str, cluster: &Arc<str>, revision: &str) -> Self {
         Self {
             kind,
             cluster: cluster.clone(),
@@ -82,14 +88,28 @@ impl Held {
         self.refused
     }
 
+    /// Takes an event in and appends to `change` what it changes. Says whether a list is complete with it.
+    pub fn hear(&mut self, event: Event<Raw>, change: &mut Change) -> bool {
+        match event {
+            Event::Init => self.begin(),
+            Event::InitApply(raw) | Event::Apply(raw) => self.put(raw, change),
+            Event::Delete(raw) => self.delete(&raw, change),
+            Event::InitDone => {
+                self.complete(change);
+                return true;
+            }
+        }
+        false
+    }
+
     /// A complete list begins.
-    pub(crate) fn begin(&mut self) {
+    fn begin(&mut self) {
         self.listing = Some(HashSet::new());
         self.newest = 0;
     }
 
     /// The list is complete: what was held and is not in it is gone.
-    pub(crate) fn complete(&mut self, change: &mut Change) {
+    fn complete(&mut self, change: &mut Change) {
         let Some(listed) = self.listing.take() else { return };
         let gone: Vec<Key> = self.rows.keys().filter(|key| !listed.contains(*key)).cloned().collect();
         for key in gone {
@@ -98,7 +118,7 @@ impl Held {
     }
 
     /// An object is there, new or not.
-    pub(crate) fn put(&mut self, raw: Raw, change: &mut Change) {
+    fn put(&mut self, raw: Raw, change: &mut Change) {
         self.newest = self.newest.max(raw.revision());
         let key = (text(raw.namespace()), text(raw.name()));
         if !self.is_ours(&raw) {
@@ -138,12 +158,12 @@ impl Held {
         if let Some(object) = object {
             let what = if was_told { What::Changed } else { What::Added };
             change.edits.push(Edit { object: object.meta.clone(), what });
-            change.batch.put(&self.cluster, object);
+            put(&mut change.batch, &self.cluster, object);
         }
     }
 
     /// An object is gone.
-    pub(crate) fn delete(&mut self, raw: &Raw, change: &mut Change) {
+    fn delete(&mut self, raw: &Raw, change: &mut Change) {
         self.newest = self.newest.max(raw.revision());
         self.forget(&(text(raw.namespace()), text(raw.name())), change);
     }
@@ -189,7 +209,7 @@ impl Held {
         }
         self.refused -= usize::from(row.refused);
         if row.told {
-            change.batch.removes.push((self.kind, self.object_key(key)));
+            remove(&mut change.batch, self.kind, self.object_key(key));
             let object = Arc::new(Meta::new(self.kind, &key.0, &key.1));
             change.edits.push(Edit { object, what: What::Removed });
         }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// The tree of one object, and the little of its metadata that a watcher needs.
 #[derive(Clone, Debug)]
-pub(crate) struct Raw {
+pub struct Raw {
     /// Name, namespace and resource version.
     meta: ObjectMeta,
     /// All of it, without `metadata.managedFields`.

@@ -186,13 +186,7 @@ impl Heard {
     fn take(&mut self, chunk: Vec<Result<Event<Raw>, Error>>, held: &mut Held) {
         for event in chunk {
             match event {
-                Ok(Event::Init) => held.begin(),
-                Ok(Event::InitApply(raw) | Event::Apply(raw)) => held.put(raw, &mut self.change),
-                Ok(Event::Delete(raw)) => held.delete(&raw, &mut self.change),
-                Ok(Event::InitDone) => {
-                    held.complete(&mut self.change);
-                    self.complete = true;
-                }
+                Ok(event) => self.complete |= held.hear(event, &mut self.change),
                 Err(error) => {
                     self.unstreamable |= matches!(status_code(&error), Some(400 | 422));
                     self.away |=
