@@ -1,10 +1,12 @@
 //! The control plane in one process on a virtual clock: edits, faults and scripted proxies, all from a seed.
 //!
-//! Intake, World, generator, sessions and push budget are the real ones; time, the network and the proxies are not.
+//! What is made of watches, World, generator, sessions and push budget are the real ones; time, the API server, the network
+//! and the proxies are not.
 //! After every message the proxy is looked at, and at the end each must hold what a build from scratch gives.
 
 mod events;
 mod faults;
+mod feed;
 mod hosts;
 mod judge;
 mod link;
@@ -13,12 +15,14 @@ mod pool;
 mod proxy;
 mod random;
 pub(crate) mod references;
+mod store;
 mod user;
 
 use std::fmt;
 
 use events::Simulation;
 pub use faults::Sabotage;
+pub use feed::Watched;
 pub use random::Random;
 
 /// How a seed is played.
@@ -47,6 +51,10 @@ pub struct Report {
     pub streams: usize,
     /// Restarts of the control plane.
     pub restarts: usize,
+    /// Times that the API server's store was restored to an earlier state.
+    pub restores: usize,
+    /// What became of the watches of the API server.
+    pub watched: Watched,
     /// The most bytes that were on their way at once.
     pub in_flight: usize,
     /// Milliseconds of virtual time.
@@ -63,6 +71,8 @@ impl Report {
         self.refused += other.refused;
         self.streams += other.streams;
         self.restarts += other.restarts;
+        self.restores += other.restores;
+        self.watched.add(&other.watched);
         self.in_flight = self.in_flight.max(other.in_flight);
         self.time += other.time;
     }

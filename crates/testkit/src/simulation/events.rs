@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use generate::{Class, Generator, TypeName};
+use mesh::Batch;
 use mesh::settings::Settings;
+use sources::Change;
 use xds::server::PushBudget;
 use xds::{Request, Response, TypeUrl, Variant};
 
 use super::faults::Sabotage;
+use super::feed::{Feed, Told};
 use super::judge::{self, Judge};
 use super::link::Link;
 use super::plane::{Plane, Seen};
@@ -29,6 +32,12 @@ const EVENTS: usize = 20_000;
 
 enum Event {
     Edit,
+    /// A watch tells something.
+    Hear(usize),
+    /// The connection of a watch breaks.
+    Deafen(usize),
+    /// The API server's store goes back.
+    Restore,
     Commit,
     Publish,
     Open(usize),
@@ -53,8 +62,12 @@ pub(super) struct Simulation {
     events: BTreeMap<(u64, u64), Event>,
     settings: Settings,
     user: User,
-    first_edit: Option<u64>,
-    last_edit: u64,
+    feeds: Vec<Feed>,
+    /// What was heard and is not committed; since when, and when the last of it came.
+    pending: Change,
+    first_heard: Option<u64>,
+    last_heard: u64,
+    told: Told,
     plane: Plane,
     budget: PushBudget,
     proxies: Vec<Proxy>,
@@ -71,7 +84,12 @@ impl Simulation {
         let user = User::new(&mut random);
         // Rebuilding every hit is dear: a part of the seeds does it. It would notice sabotage before any proxy could.
         let audit = seed.is_multiple_of(16) && options.sabotage.is_none();
-        let plane = Plane::new(settings.clone(), &user.facts, audit);
+        let mut report = Report::default();
+        let mut feeds = Feed::all(&mut random);
+        let first = listed(&mut feeds, &user, &mut random, &mut report);
+        let mut told = Told::default();
+        told.take(&first);
+        let plane = Plane::new(settings.clone(), first, audit);
         let budget = PushBudget::new(1024 << random.below(6), 0);
         let mut simulation = Self {
             seed,
@@ -81,18 +99,22 @@ impl Simulation {
             events: BTreeMap::new(),
             settings,
             user,
-            first_edit: None,
-            last_edit: 0,
+            feeds,
+            pending: Change::default(),
+            first_heard: None,
+            last_heard: 0,
+            told,
             budget,
             proxies: Vec::new(),
             links: BTreeMap::new(),
             judge: Judge::default(),
-            report: Report::default(),
+            report,
             steps: Vec::new(),
             plane,
             random,
         };
         simulation.judge.saw(simulation.plane.world());
+        simulation.listen();
         simulation.cast();
         simulation.script();
         simulation
@@ -155,9 +177,17 @@ impl Simulation {
             let (time, proxy) = (self.random.time(0, at), self.random.below(self.proxies.len()));
             self.at(time, Event::Demand(proxy));
         }
+        for _ in 0..self.random.below(5) {
+            let (cut, feed) = (self.random.time(0, at), self.random.below(self.feeds.len()));
+            self.at(cut, Event::Deafen(feed));
+        }
         if self.random.percent(20) {
             let restart = self.random.time(0, at);
             self.at(restart, Event::Restart);
+        }
+        if self.random.percent(15) {
+            let restore = self.random.time(0, at);
+            self.at(restore, Event::Restore);
         }
     }
 
@@ -197,6 +227,9 @@ impl Simulation {
     fn handle(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Edit => self.edit(),
+            Event::Hear(feed) => self.hear(feed),
+            Event::Deafen(feed) => self.deafen(feed),
+            Event::Restore => self.restore(),
             Event::Commit => self.commit()?,
             Event::Publish => self.publish(),
             Event::Open(proxy) => self.open(proxy),
@@ -216,29 +249,85 @@ impl Simulation {
         self.report.edits += 1;
         let told = self.user.edit(&mut self.random);
         self.note(|| told);
-        self.last_edit = self.now;
-        if self.first_edit.is_none() {
-            self.first_edit = Some(self.now);
+        self.listen();
+    }
+
+    /// Wakes the watches that have something to tell.
+    fn listen(&mut self) {
+        for index in 0..self.feeds.len() {
+            let Some(feed) = self.feeds.get_mut(index) else { continue };
+            if feed.is_behind(&self.user.store) && !std::mem::replace(&mut feed.awake, true) {
+                let latency = feed.latency;
+                self.after(0, latency, Event::Hear(index));
+            }
+        }
+    }
+
+    fn hear(&mut self, index: usize) {
+        let Some(feed) = self.feeds.get_mut(index) else { return };
+        feed.awake = false;
+        let (random, watched) = (&mut self.random, &mut self.report.watched);
+        let change = feed.step(&self.user.store, random, watched, self.options.sabotage);
+        let kind = feed.kind;
+        self.note(|| {
+            let (puts, removes) = (change.batch.puts.len(), change.batch.removes.len());
+            format!("the watch of {} tells: {puts} put, {removes} removed", kind.plural())
+        });
+        self.listen();
+        if change.batch.is_empty() {
+            return;
+        }
+        match self.options.sabotage {
+            Some(Sabotage::ForgetEarlier) => self.pending = change,
+            _ => self.pending.merge(change),
+        }
+        self.last_heard = self.now;
+        if self.first_heard.is_none() {
+            self.first_heard = Some(self.now);
             self.at(self.now + QUIET, Event::Commit);
         }
     }
 
+    fn deafen(&mut self, index: usize) {
+        let Some(feed) = self.feeds.get_mut(index) else { return };
+        feed.cut();
+        let kind = feed.kind;
+        // a step that was under way is the one that begins anew
+        let awake = std::mem::replace(&mut feed.awake, true);
+        self.note(|| format!("the watch of {} breaks", kind.plural()));
+        if !awake {
+            self.after(1, 200, Event::Hear(index));
+        }
+    }
+
+    fn restore(&mut self) {
+        let revision = self.user.store.earlier(1 + self.random.below(8));
+        self.note(|| format!("the store goes back to revision {revision}"));
+        self.report.restores += 1;
+        self.user.store.restore(revision);
+        for feed in 0..self.feeds.len() {
+            self.deafen(feed);
+        }
+    }
+
     fn commit(&mut self) -> Result<(), String> {
-        let Some(first) = self.first_edit else { return Ok(()) };
-        if self.now < self.last_edit + QUIET && self.now < first + MOST {
-            let next = (self.last_edit + QUIET).min(first + MOST);
+        let Some(first) = self.first_heard else { return Ok(()) };
+        if self.now < self.last_heard + QUIET && self.now < first + MOST {
+            let next = (self.last_heard + QUIET).min(first + MOST);
             self.at(next, Event::Commit);
             return Ok(());
         }
-        self.first_edit = None;
-        let edits = self.user.take();
-        self.note(|| format!("commit of {} objects", edits.len()));
+        self.first_heard = None;
+        let batch = std::mem::take(&mut self.pending).batch;
+        self.note(|| format!("commit of {} objects", batch.puts.len() + batch.removes.len()));
+        self.told.take(&batch);
+        self.told.compare(&self.feeds)?;
         let forget = self.options.sabotage == Some(Sabotage::ForgetCommits) && self.random.percent(33);
-        self.plane.commit(&edits, !forget)?;
+        self.plane.commit(batch, !forget)?;
         self.after(0, 25, Event::Publish);
         if self.random.percent(10) {
             // A batch that says nothing is a commit too.
-            self.plane.commit(&BTreeMap::new(), true)?;
+            self.plane.commit(Batch::default(), true)?;
             self.after(0, 25, Event::Publish);
         }
         Ok(())
@@ -307,13 +396,19 @@ impl Simulation {
         self.note(|| "the control plane restarts with empty memory".to_owned());
         self.report.restarts += 1;
         self.links.clear();
-        self.user.take();
-        self.first_edit = None;
-        self.plane = Plane::new(self.settings.clone(), &self.user.facts, false);
+        self.feeds = Feed::all(&mut self.random);
+        self.pending = Change::default();
+        self.first_heard = None;
+        let first = listed(&mut self.feeds, &self.user, &mut self.random, &mut self.report);
+        self.told = Told::default();
+        self.told.take(&first);
+        self.plane = Plane::new(self.settings.clone(), first, false);
         self.judge.saw(self.plane.world());
         for proxy in 0..self.proxies.len() {
             self.after(1, 150, Event::Open(proxy));
         }
+        self.events.retain(|_, event| !matches!(event, Event::Hear(_)));
+        self.listen();
     }
 
     /// Requests of one moment arrive together.
@@ -486,8 +581,12 @@ impl Simulation {
 
     /// Everything has come to rest.
     fn verdict(&mut self) -> Result<(), String> {
+        if let Some(feed) = self.feeds.iter().find(|feed| feed.is_behind(&self.user.store)) {
+            return Err(format!("the watch of {} has more to tell, and nobody listens", feed.kind.plural()));
+        }
+        self.told.compare(&self.feeds)?;
         let settings = self.settings.clone();
-        let world = judge::from_scratch(settings, &self.user.facts, &mut self.random);
+        let world = judge::from_scratch(settings, self.user.store.facts(), &mut self.random);
         let generator = Generator::new(false);
         for proxy in &self.proxies {
             judge::compare(&generator, &world, proxy)?;
@@ -497,6 +596,15 @@ impl Simulation {
             None => Ok(()),
         }
     }
+}
+
+/// What every watch has listed, as one: nobody is served before that.
+fn listed(feeds: &mut [Feed], user: &User, random: &mut Random, report: &mut Report) -> Batch {
+    let mut change = Change::default();
+    for feed in feeds {
+        change.merge(feed.catch_up(&user.store, random, &mut report.watched));
+    }
+    change.batch
 }
 
 fn describe(request: &Request) -> String {

@@ -17,11 +17,17 @@ pub enum Sabotage {
     IgnoreBudget,
     /// The last virtual host of each response is left out.
     WithholdHosts,
+    /// What a complete list does not have any more stays.
+    KeepUnlisted,
+    /// A list that ended half way is taken for a complete one.
+    BelieveHalves,
+    /// Of what two watches tell before a commit, only the later is committed.
+    ForgetEarlier,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::RemoveFirst,
         Self::LoseResponses,
         Self::ResendAll,
@@ -29,5 +35,8 @@ impl Sabotage {
         Self::IgnoreStale,
         Self::IgnoreBudget,
         Self::WithholdHosts,
+        Self::KeepUnlisted,
+        Self::BelieveHalves,
+        Self::ForgetEarlier,
     ];
 }

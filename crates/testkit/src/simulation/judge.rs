@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use generate::{Class, Generator, TypeName};
 use mesh::settings::Settings;
-use mesh::{Mesh, World};
+use mesh::{Batch, Mesh, World};
 use xds::Resource;
 
-use super::plane::{self, Facts};
+use super::plane;
 use super::proxy::{Dangling, Proxy, is_wildcard};
 use super::random::Random;
 use super::references;
+use super::store::Facts;
 use crate::check::Output;
+use crate::fixture::CLUSTER;
 
 type Built = Rc<BTreeMap<Arc<str>, Resource>>;
 
@@ -63,7 +65,10 @@ fn build(generator: &Generator, world: &Arc<World>, class: &Class) -> BTreeMap<T
 
 /// The world of these facts, told at once and in another order.
 pub(super) fn from_scratch(settings: Settings, facts: &Facts, random: &mut Random) -> Arc<World> {
-    let mut batch = plane::batch(&facts.iter().map(|(slot, object)| (*slot, Some(object.clone()))).collect());
+    let mut batch = Batch::default();
+    for standing in facts.values() {
+        batch.put(&CLUSTER.into(), standing.object.clone());
+    }
     for at in (1..batch.puts.len()).rev() {
         batch.puts.swap(at, random.below(at + 1));
     }

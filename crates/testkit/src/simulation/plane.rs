@@ -4,39 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use config::Object;
 use generate::plan::{EditionOf, OutboundOf};
 use generate::{Class, Generator, TypeName};
 use mesh::settings::Settings;
-use mesh::{Batch, Mesh, ObjectKey, World};
+use mesh::{Batch, Mesh, World};
 use tables::Flagged;
 use xds::server::{Interner, Source};
 use xds::{Edition, Resource, Sections, TypeUrl};
-
-use super::pool::SLOTS;
-use crate::fixture::CLUSTER;
-
-/// What stands in each slot; what the user's side of the mesh is.
-pub(super) type Facts = BTreeMap<usize, Object>;
-
-/// A batch of edits: for each slot what shall stand there.
-pub(super) type Edits = BTreeMap<usize, Option<Object>>;
-
-/// The batch in the mesh's words.
-pub(super) fn batch(edits: &Edits) -> Batch {
-    let mut batch = Batch::default();
-    for (slot, object) in edits {
-        match (object, SLOTS.get(*slot).and_then(|slot| slot.variants.first())) {
-            (Some(object), _) => batch.put(&CLUSTER.into(), object.clone()),
-            (None, Some(any)) => {
-                let (namespace, name) = (any.meta.namespace.clone(), any.meta.name.clone());
-                batch.removes.push((any.kind(), ObjectKey { cluster: CLUSTER.into(), namespace, name }));
-            }
-            (None, None) => {}
-        }
-    }
-    batch
-}
 
 /// One life of the control plane: it begins with empty memory.
 pub(super) struct Plane {
@@ -51,11 +25,10 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    pub(super) fn new(settings: Settings, facts: &Facts, audit: bool) -> Self {
+    pub(super) fn new(settings: Settings, first: Batch, audit: bool) -> Self {
         let mut mesh = Mesh::new(settings);
         let generator = Generator::new(audit);
-        let edits = facts.iter().map(|(slot, object)| (*slot, Some(object.clone()))).collect();
-        generator.commit(&mesh.commit(batch(&edits)));
+        generator.commit(&mesh.commit(first));
         let world = mesh.world();
         Self {
             mesh,
@@ -69,8 +42,8 @@ impl Plane {
     }
 
     /// Takes edits in. Pushes go on with the old world until [`Plane::publish`].
-    pub(super) fn commit(&mut self, edits: &Edits, tell: bool) -> Result<(), String> {
-        let story = self.mesh.commit(batch(edits));
+    pub(super) fn commit(&mut self, batch: Batch, tell: bool) -> Result<(), String> {
+        let story = self.mesh.commit(batch);
         if !(story.panics.is_empty() && story.conflicts.is_empty()) {
             return Err(format!("a stage failed: {:?} {:?}", story.panics, story.conflicts));
         }

@@ -3,14 +3,24 @@
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use config::Object;
+use config::decode::trees;
+use config::{Kind, Object};
+use serde_json::Value;
 
 use crate::fixture;
 
 /// One place for an object: a kind, a namespace, a name, and what it may say.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) variants: Vec<Object>,
+    pub(super) kind: Kind,
+    pub(super) variants: Vec<Variant>,
+}
+
+/// One of the things it may say, decoded and as a tree; a tree does not say its kind, as elements of lists do not.
+#[derive(Debug)]
+pub(super) struct Variant {
+    pub(super) object: Object,
+    pub(super) tree: Value,
 }
 
 /// All slots. The first [`FOUNDATION`] stand in every mesh from the beginning.
@@ -37,8 +47,20 @@ fn slots() -> Vec<Slot> {
     all.extend(rules());
     all.extend(policies());
     all.into_iter()
-        .map(|texts| Slot { variants: texts.iter().flat_map(|t| fixture::objects(t)).collect() })
+        .filter_map(|texts| {
+            let variants: Vec<Variant> = texts.iter().flat_map(|text| variants(text)).collect();
+            Some(Slot { kind: variants.first()?.object.kind(), variants })
+        })
         .collect()
+}
+
+fn variants(text: &str) -> Vec<Variant> {
+    let trees = trees(text).into_iter().flatten().map(|tree| {
+        let mut tree = tree.to_value().to_json();
+        tree.as_object_mut().map(|members| (members.remove("apiVersion"), members.remove("kind")));
+        tree
+    });
+    fixture::objects(text).into_iter().zip(trees).map(|(object, tree)| Variant { object, tree }).collect()
 }
 
 fn pod(namespace: &str, app: &str, ip: usize, more: &str) -> String {

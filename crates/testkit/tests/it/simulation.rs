@@ -58,6 +58,12 @@ fn whatever_happens_every_proxy_ends_with_exactly_what_it_should_have() {
             "{report:?}"
         );
         assert!(report.virtual_hosts > 0, "nobody takes virtual hosts of their own: {report:?}");
+        let watched = report.watched;
+        assert!(
+            report.restores > 0 && watched.repeats > 0 && watched.halves > 0,
+            "the API server had a quiet time: {report:?}"
+        );
+        assert!(watched.holes > 0 && watched.ghosts > 0, "every list was of the present: {report:?}");
     }
 }
 
