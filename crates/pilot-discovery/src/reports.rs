@@ -12,6 +12,8 @@ use kube::Client;
 use kube::api::Api;
 use sources::{Regarded, Ruling, Verdict};
 
+use crate::options::Options;
+
 #[cfg(test)]
 mod tests;
 
@@ -53,20 +55,24 @@ impl Reports {
         }
     }
 
-    /// With events about ourselves, as the pod that the cluster knows by this name; without them if it knows none.
-    pub async fn in_pod(mut self, client: &Client, namespace: &str, name: &str) -> Self {
-        if self.events && !name.is_empty() {
-            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    /// Those of a control plane in this cluster; `None` without one. There are events about the control plane itself if the
+    /// cluster knows its pod.
+    pub async fn of(options: &Options, cluster: Option<&Client>) -> Option<Self> {
+        let cluster = cluster?;
+        let mut reports = Self::new(&options.switches);
+        let (namespace, name) = (&options.namespace, &options.switches.pod_name);
+        if reports.events && !name.is_empty() {
+            let pods: Api<Pod> = Api::namespaced(cluster.clone(), namespace);
             let found = tokio::time::timeout(PATIENCE, pods.get_metadata_opt(name)).await;
-            self.pod = found.ok().and_then(Result::ok).flatten().map(|pod| Regarding {
+            reports.pod = found.ok().and_then(Result::ok).flatten().map(|pod| Regarding {
                 api_version: Kind::Pod.api_version(),
                 kind: Kind::Pod.name().to_owned(),
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
+                namespace: namespace.clone(),
+                name: name.clone(),
                 uid: pod.metadata.uid.unwrap_or_default(),
             });
         }
-        self
+        Some(reports)
     }
 
     /// Says what could not be done about the certificate authority, or that it could.

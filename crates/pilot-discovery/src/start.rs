@@ -25,7 +25,7 @@ use xds::server::Server;
 
 use crate::admission::{Admission, Rules};
 use crate::ca::authenticate::JwtAuthenticator;
-use crate::ca::{TrustDomain, keys};
+use crate::ca::{Ca, TrustDomain, keys};
 use crate::catalog::{self, MeshCatalog};
 use crate::debug::{self, Debug};
 use crate::events::Events;
@@ -170,18 +170,11 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         let aliases = options.cluster_aliases.clone();
         catalog.judge_secrets(Arc::new(clusters.clone()), aliases, options.secret_access_pace, &metrics);
     }
-    let own_cluster = cluster.clone();
+    let reports = Reports::of(&options, cluster.as_ref()).await;
     let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
     let trust_bundle = trust::bundle(&options, &authority, roots_of_signer, effective, &catalog);
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
-    let reports = match &own_cluster {
-        Some(client) => {
-            let reports = Reports::new(&options.switches);
-            Some(reports.in_pod(client, &options.namespace, &options.switches.pod_name).await)
-        }
-        None => None,
-    };
     let mut intake =
         Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters)
             .reporting(reports.clone());
@@ -220,11 +213,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
     tokio::spawn(trust_bundle.keep());
-    tokio::spawn(authority.clone().keep(Duration::from_secs(60), move |what, trouble| {
-        if let Some(reports) = &reports {
-            reports.authority(what, trouble);
-        }
-    }));
+    tokio::spawn(keep_authority(authority.clone(), reports));
     if let Some(tokens) = tokens {
         tasks.push(keep_keys(tokens, stopped.clone()));
     }
@@ -246,6 +235,16 @@ fn announce(addresses: &[Option<std::net::SocketAddr>; 4]) {
     for (what, address) in places.filter_map(|(what, address)| Some((what, (*address)?))) {
         tracing::info!("serving {what} on {address}");
     }
+}
+
+/// Keeps the authority fresh, and tells what cannot be done about it.
+async fn keep_authority(authority: Ca, reports: Option<Reports>) {
+    let tell = |what: &'static str, trouble: Option<&str>| {
+        if let Some(reports) = &reports {
+            reports.authority(what, trouble);
+        }
+    };
+    authority.keep(Duration::from_secs(60), tell).await;
 }
 
 fn debounce_of(options: &Options) -> Debounce {

@@ -82,7 +82,7 @@ pub(crate) struct News {
 #[derive(Debug)]
 pub(crate) enum What {
     /// By the watch of a kind, the how many-th of this instance.
-    Kind(Kind, u32, Told),
+    Kind(Kind, u32, Box<Told>),
     /// Of custom kinds.
     Defined(Defined),
     /// The API server is in an older state than it was.
@@ -221,7 +221,7 @@ impl Instance {
             What::Reached { streaming } => self.reached(streaming),
             What::Defined(defined) => self.defined(defined),
             What::WentBack => self.start_again(),
-            What::Kind(kind, number, told) => self.heard_of(kind, number, told),
+            What::Kind(kind, number, told) => self.heard_of(kind, number, *told),
         }
         self.complete |= self.awaited.is_empty();
         (self.complete && (!was_complete || !self.gathered.is_empty()))
@@ -336,7 +336,7 @@ impl Instance {
         watched: &Watched,
         held: &Arc<Mutex<Held>>,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let Teller { tell, wrap } = self.teller(move |told| What::Kind(kind, number, told));
+        let Teller { tell, wrap } = self.teller(move |told| What::Kind(kind, number, Box::new(told)));
         watched.clone().follow(held.clone(), tell, wrap)
     }
 
