@@ -29,6 +29,7 @@ use crate::admission::{Admission, Verified};
 use crate::events::{Event, Events, Kind};
 use crate::registration::Registration;
 use crate::secret_access::SecretAccess;
+use crate::traces::{Sent, Tracer};
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -94,6 +95,7 @@ struct Inner {
     secrets: OnceLock<SecretAccess>,
     /// The roots that agents are told, where they are told any.
     anchors: OnceLock<ArcSwap<Edition>>,
+    tracer: OnceLock<Tracer>,
 }
 
 /// Who answers what clients ask about the control plane itself, on the streams of the discovery service.
@@ -159,7 +161,19 @@ impl MeshCatalog {
             registration: OnceLock::new(),
             secrets: OnceLock::new(),
             anchors: OnceLock::new(),
+            tracer: OnceLock::new(),
         }))
+    }
+
+    /// From now on pushes are parts of traces. The first one that is given stays.
+    pub fn trace(&self, tracer: Tracer) {
+        let _ = self.0.tracer.set(tracer);
+    }
+
+    /// Who traces, if anybody does.
+    #[must_use]
+    pub fn tracer(&self) -> Option<&Tracer> {
+        self.0.tracer.get()
     }
 
     /// From now on this one answers questions, as long as it is there. The first one that is given stays.
@@ -511,35 +525,40 @@ impl Catalog for MeshCatalog {
 
     fn observe(&self, client: &Arc<Member>, event: Observation<'_>) {
         let id = &client.id;
+        // what was published before it joined is no change to it, and part of no trace
+        let age = |revision| self.0.age(revision, client.joined);
+        let tracer = |age: Option<f64>| self.0.tracer.get().filter(|_| age.is_some());
         let told = match event {
-            Observation::Sent { type_url, resources, removed, bytes, revision, .. } => {
+            Observation::Sent { type_url, resources, removed, bytes, revision, nonce } => {
                 let short = type_url.short();
-                let what = format!("{} resources, {} removed", resources.len(), removed.len());
+                let (resources, removed) = (resources.len(), removed.len());
+                let what = format!("{resources} resources, {removed} removed");
                 // endpoints come and go all the time
                 if *type_url == TypeUrl::Endpoint {
                     tracing::debug!(target: "ads", "{short}: PUSH for node:{id} {what}, {bytes} bytes");
                 } else {
                     tracing::info!(target: "ads", "{short}: PUSH for node:{id} {what}, {bytes} bytes");
                 }
-                Event::of_proxy(Kind::Push, id, type_url.as_str(), what, self.0.age(revision, client.joined))
+                let age = age(revision);
+                if let Some(tracer) = tracer(age) {
+                    tracer.sent(revision, &Sent { proxy: id, of: short, nonce, bytes, resources, removed });
+                }
+                Event::of_proxy(Kind::Push, id, type_url.as_str(), what, age)
             }
-            Observation::Ack { type_url, revision, .. } => Event::of_proxy(
-                Kind::Ack,
-                id,
-                type_url.as_str(),
-                String::new(),
-                self.0.age(revision, client.joined),
-            ),
-            Observation::Nack { type_url, names, message, revision, .. } => {
+            Observation::Ack { type_url, revision, nonce } => {
+                let age = age(revision);
+                if let Some(tracer) = tracer(age) {
+                    tracer.answered(revision, id, type_url.short(), nonce, None);
+                }
+                Event::of_proxy(Kind::Ack, id, type_url.as_str(), String::new(), age)
+            }
+            Observation::Nack { type_url, names, message, revision, nonce } => {
                 tracing::warn!(target: "ads", "{}: {id} refused {names:?}: {message}", type_url.short());
-                let message = message.to_owned();
-                Event::of_proxy(
-                    Kind::Nack,
-                    id,
-                    type_url.as_str(),
-                    message,
-                    self.0.age(revision, client.joined),
-                )
+                let age = age(revision);
+                if let Some(tracer) = tracer(age) {
+                    tracer.answered(revision, id, type_url.short(), nonce, Some(message));
+                }
+                Event::of_proxy(Kind::Nack, id, type_url.as_str(), message.to_owned(), age)
             }
             _ => return,
         };

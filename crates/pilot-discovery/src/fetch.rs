@@ -149,7 +149,11 @@ impl Fetcher {
         exchange(connector.connect(name, stream).await?, request).await
     }
 
-    fn tls(&self) -> io::Result<ClientConfig> {
+    /// How servers are verified, with the roots of this moment.
+    ///
+    /// # Errors
+    /// There are none, or they cannot be read.
+    pub(crate) fn tls(&self) -> io::Result<ClientConfig> {
         let path =
             self.roots.as_ref().ok_or_else(|| io::Error::other("this machine has no trusted roots"))?;
         let unreadable = |error| io::Error::other(format!("{}: {error}", path.display()));

@@ -1,7 +1,7 @@
 //! The intake: the one task that owns the mesh. Changes come in, are gathered while they come fast, and are committed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mesh::Mesh;
 use process::metrics::Metrics;
@@ -18,6 +18,7 @@ use crate::catalog::MeshCatalog;
 use crate::events::Events;
 use crate::objects::Objects;
 use crate::reports::Reports;
+use crate::traces::Committed;
 
 mod debounce;
 #[cfg(test)]
@@ -206,18 +207,23 @@ impl Intake {
     }
 
     /// Commits a change and lets everybody know.
-    pub fn commit(&mut self, mut change: Change) {
+    pub fn commit(&mut self, change: Change) {
+        self.commit_after(Duration::ZERO, change);
+    }
+
+    /// Commits a change whose first part came this long ago.
+    fn commit_after(&mut self, waited: Duration, mut change: Change) {
         let verdicts = std::mem::take(&mut change.verdicts);
         if !change.batch.is_empty() {
-            self.commit_batch(change);
+            self.commit_batch(waited, change);
         }
         if let Some(reports) = &self.reports {
             reports.take(&verdicts);
         }
     }
 
-    fn commit_batch(&mut self, change: Change) {
-        let begin = std::time::Instant::now();
+    fn commit_batch(&mut self, waited: Duration, change: Change) {
+        let (begin, began) = (std::time::Instant::now(), SystemTime::now());
         self.objects.note(&change.batch);
         if let Some(settings) = &change.batch.settings {
             self.trust_domain.set(&settings.mesh.trust_domain);
@@ -233,7 +239,16 @@ impl Intake {
         self.counters.services.set(i64::try_from(world.services.len()).unwrap_or(i64::MAX));
         self.counters.virtual_services.set(i64::try_from(world.virtual_services.len()).unwrap_or(i64::MAX));
         let rows = story.len();
+        let tracer = self.catalog.tracer().filter(|_| rows > 0);
+        if let Some(tracer) = tracer {
+            tracer.begin(story.revision.0);
+        }
         let woken = self.catalog.publish(&story, world);
+        if let Some(tracer) = tracer {
+            let edits = change.edits.iter().map(|edit| format!("{} {}", edit.what.word(), edit.object));
+            let received = began.checked_sub(waited).unwrap_or(began);
+            tracer.committed(&Committed { received, began, edits: edits.collect(), story: &story, woken });
+        }
         let took = begin.elapsed();
         self.counters.commit_time.observe(took.as_secs_f64());
         let text = format!(
@@ -276,7 +291,7 @@ impl Intake {
             }
             let waited = debounce.taken(start.elapsed());
             self.counters.debounce_time.observe(waited.as_secs_f64());
-            self.commit(pending.take().unwrap_or_default());
+            self.commit_after(waited, pending.take().unwrap_or_default());
         }
         self.commit(pending.unwrap_or_default());
     }

@@ -22,4 +22,5 @@ pub mod reports;
 pub mod request;
 pub mod secret_access;
 pub mod start;
+pub mod traces;
 pub mod writes;

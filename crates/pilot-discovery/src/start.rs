@@ -36,6 +36,7 @@ use crate::options::Options;
 use crate::ports;
 use crate::registration::Registration;
 use crate::reports::Reports;
+use crate::traces::{BadEndpoint, Exporter};
 use crate::writes;
 
 #[cfg(test)]
@@ -164,6 +165,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let mesh = Mesh::new(settings);
     let served = catalog::Options { virtual_hosts: options.virtual_hosts };
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
+    trace(&options, &catalog, &metrics)?;
     let registration =
         cluster.as_ref().and_then(|to| Registration::new(&options, to.clone(), clock.clone(), &metrics));
     if let Some(clusters) = &clusters {
@@ -235,6 +237,16 @@ fn announce(addresses: &[Option<std::net::SocketAddr>; 4]) {
     for (what, address) in places.filter_map(|(what, address)| Some((what, (*address)?))) {
         tracing::info!("serving {what} on {address}");
     }
+}
+
+/// Has what is committed and pushed told to a collector, if the environment names one.
+fn trace(options: &Options, catalog: &MeshCatalog, metrics: &Metrics) -> Result<(), BadEndpoint> {
+    let exporter = Exporter::new(&options.switches, &options.pod, &options.cluster, metrics)?;
+    if let Some((tracer, exporter)) = exporter {
+        catalog.trace(tracer);
+        tokio::spawn(exporter.run());
+    }
+    Ok(())
 }
 
 /// Keeps the authority fresh, and tells what cannot be done about it.

@@ -226,6 +226,12 @@ switches! {
         "Policies with a workload selector hold for gateways of the Gateway API.";
 
     // looking inside
+    OTEL_EXPORTER_OTLP_ENDPOINT otel_exporter_otlp_endpoint: String = text(""),
+        "The collector that is told what each change causes, as http://host:4317 or with https; empty for none.";
+    OTEL_EXPORTER_OTLP_PROTOCOL otel_exporter_otlp_protocol: String = text("grpc"),
+        "How it is told; there is only grpc.";
+    OTEL_SERVICE_NAME otel_service_name: String = text("pilot-discovery"),
+        "Who we are to the collector.";
     ENABLE_DEBUG_ON_HTTP enable_debug_on_http: bool = true, "Debug endpoints are served.";
     UNSAFE_ENABLE_ADMIN_ENDPOINTS unsafe_enable_admin_endpoints: bool = false,
         "A debug endpoint may end the connection of a proxy.";
