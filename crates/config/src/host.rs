@@ -76,6 +76,10 @@ pub fn resolve(host: &str, namespace: &str, domain: &str) -> String {
     full
 }
 
+/// The domain of the names that services have in all clusters (as pkg/config/constants:
+/// `DefaultClusterSetLocalDomain`).
+pub const CLUSTER_SET: &str = "clusterset.local";
+
 /// The full name of a service of Kubernetes.
 pub fn service(name: &str, namespace: &str, domain: &str) -> String {
     format!("{name}.{namespace}.svc.{domain}")

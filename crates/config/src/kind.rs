@@ -146,6 +146,8 @@ kinds! {
     Backend = "XBackend": gateway_api::Backend, "gateway.networking.x-k8s.io", ["v1alpha1"], "xbackends", true;
     InferencePool: gateway_api::InferencePool, "inference.networking.k8s.io", ["v1"], "inferencepools", true;
     IngressClass: kubernetes::IngressClass, "networking.k8s.io", ["v1"], "ingressclasses", false;
+    ServiceExport: kubernetes::ServiceExport, "multicluster.x-k8s.io", ["v1alpha1"], "serviceexports", true;
+    ServiceImport: kubernetes::ServiceImport, "multicluster.x-k8s.io", ["v1alpha1"], "serviceimports", true;
 }
 
 impl Kind {
@@ -168,6 +170,11 @@ impl Kind {
     /// Whether it is of the Gateway API or its extension for inference.
     pub fn is_gateway_api(self) -> bool {
         self.group().starts_with("gateway.networking.") || self.group().starts_with("inference.networking.")
+    }
+
+    /// Whether it is of the Multi-Cluster Services API, which some platforms serve as a group of their own.
+    pub fn is_multicluster(self) -> bool {
+        matches!(self, Self::ServiceExport | Self::ServiceImport)
     }
 
     /// Whether users configure the mesh with it: its fields are known completely, so unknown ones are told, the

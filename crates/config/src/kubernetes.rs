@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod ingress;
+mod multicluster;
 mod node;
 mod plain;
 mod pod;
@@ -9,6 +10,7 @@ mod service;
 
 pub use endpoints::*;
 pub use ingress::*;
+pub use multicluster::*;
 pub use node::*;
 pub use plain::*;
 pub use pod::*;

@@ -80,13 +80,13 @@ pub fn build<L: Level>(
                 || row
                     .addresses
                     .first()
-                    .is_none_or(|a| row.port == 0 || a.parse::<std::net::IpAddr>().is_ok()))
+                    .is_none_or(|a| a.is_empty() || row.port == 0 || a.parse::<std::net::IpAddr>().is_ok()))
             && labels.is_none_or(|l| {
                 l.iter().all(|(k, v)| row.labels.get(k.as_str()).is_some_and(|have| **have == **v))
             })
     };
     let groups = view.groups(rows.endpoints.iter().filter(fits));
-    let mut groups = network::split(r, world, proxy, groups);
+    let mut groups = network::split(r, world, proxy, groups, dns);
     if cluster.name.starts_with("outbound_.") {
         groups.iter_mut().for_each(network::only_tls);
     }
@@ -169,7 +169,11 @@ impl<L: Level> View<'_, L> {
     /// As `filterIstioEndpoint`.
     fn visible(&self, row: &Row) -> bool {
         let proxy = self.proxy;
-        if self.service.node_local && row.node != proxy.node {
+        // nodes of two clusters may have one name
+        if self.service.node_local && (row.node != proxy.node || row.cluster != proxy.cluster) {
+            return false;
+        }
+        if row.stays_in_cluster && row.cluster != proxy.cluster {
             return false;
         }
         if !proxy.network_view.is_empty()

@@ -129,28 +129,12 @@ pub fn asked_labels<L: Level>(r: &Reads<L>, world: &World) -> Vec<Arc<str>> {
     keys.into_iter().collect()
 }
 
-/// Whether a service's endpoints of other clusters are left out
-/// (as pilot/pkg/model/cluster_local.go: precise hosts over wildcards, Kubernetes' own by default).
+/// Whether a service's endpoints of other clusters are left out.
 #[must_use]
 pub fn is_cluster_local(settings: &mesh::settings::Settings, service: &mesh::services::Service) -> bool {
-    let host = service.key.hostname.as_str();
-    let defaults = [
-        format!("*.kube-system.svc.{}", settings.domain),
-        format!("kubernetes.default.svc.{}", settings.domain),
-    ];
-    let mut best: Option<(&str, bool)> = None;
-    let said = settings.mesh.service_settings.iter().flat_map(|s| {
-        let local = s.settings.as_ref().is_some_and(|x| x.cluster_local);
-        s.hosts.iter().map(move |h| (h.as_str(), local))
-    });
-    for (pattern, local) in defaults.iter().map(|d| (d.as_str(), true)).chain(said) {
-        let fits =
-            host == pattern || (config::host::is_wildcard(pattern) && config::host::subset_of(host, pattern));
-        let better =
-            best.is_none_or(|(held, _)| held == pattern || config::host::more_specific(pattern, held));
-        if fits && better {
-            best = Some((pattern, local));
-        }
-    }
-    best.is_some_and(|(_, local)| local)
+    config::mesh::is_cluster_local(
+        &settings.mesh.service_settings,
+        &settings.domain,
+        service.key.hostname.as_str(),
+    )
 }

@@ -94,6 +94,8 @@ pub struct Endpoint {
     /// resolution match by number where it is set, EDS by `service_port`
     /// (as pilot/pkg/model/service.go: `LegacyClusterPortKey`).
     pub service_port_number: u32,
+    /// Only callers of its own cluster may call it (Multi-Cluster Services API).
+    pub stays_in_cluster: bool,
 }
 
 impl Endpoint {

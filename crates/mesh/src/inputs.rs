@@ -86,6 +86,8 @@ facts! {
     AccountFacts = 7, ObjectKey => Fact<kubernetes::ServiceAccount>;
     /// Secrets and ConfigMaps, of those that may hold certificates.
     MaterialFacts = 8, MaterialKey => Credential;
+    /// ServiceExports of the Multi-Cluster Services API.
+    ServiceExportFacts = 9, ObjectKey => Fact<kubernetes::ServiceExport>;
     /// VirtualServices.
     VirtualServiceFacts = 10, ObjectKey => Fact<networking::VirtualService>;
     /// DestinationRules.
@@ -108,6 +110,8 @@ facts! {
     AuthorizationPolicyFacts = 19, ObjectKey => Fact<security::AuthorizationPolicy>;
     /// Telemetries.
     TelemetryFacts = 20, ObjectKey => Fact<telemetry::Telemetry>;
+    /// ServiceImports of the Multi-Cluster Services API.
+    ServiceImportFacts = 21, ObjectKey => Fact<kubernetes::ServiceImport>;
     /// TrafficExtensions; WasmPlugins become such where they are read.
     TrafficExtensionFacts = 22, ObjectKey => Fact<extensions::TrafficExtension>;
 }

@@ -4,6 +4,7 @@ pub(crate) mod claims;
 mod entry;
 mod kubernetes;
 pub(crate) mod merge;
+pub mod multicluster;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -130,6 +131,9 @@ pub struct Service {
     /// first. Upstream keeps them as services of their own for listeners; they never add clusters beyond the ports
     /// that are already merged into `ports`.
     pub others: Vec<Arc<Service>>,
+    /// For the name that an imported service has in all clusters: the service it is a name of. Its addresses are those
+    /// of the ServiceImports, its endpoints those of that service; see [`multicluster`].
+    pub common_name_of: Option<ServiceKey>,
 }
 
 /// A Service's `targetPort`.

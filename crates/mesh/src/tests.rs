@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use tables::Snapshot as _;
 
 use crate::fixture::{endpoints, mesh, mesh_of, objects, puts, services, settings, settings_of};
+use crate::settings::Settings;
 use crate::world::{Seen, ServiceAccounts, ServiceEndpoints, Services, ServicesSeen, VirtualServices};
 use crate::{Batch, Mesh, ObjectKey, World};
 
@@ -113,21 +114,55 @@ fn key(name: &str) -> ObjectKey {
     ObjectKey { cluster: "Kubernetes".into(), namespace: "default".into(), name: name.into() }
 }
 
+const IMPORTED: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {clusterIP: 10.0.0.1, selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-x, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: [192.0.2.1]}]
+---
+{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: ServiceExport, metadata: {name: web}}
+---
+{apiVersion: multicluster.x-k8s.io/v1alpha1, kind: ServiceImport, metadata: {name: web}, spec: {ips: [241.0.0.1]}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: squatter}
+spec: {hosts: [web.default.svc.clusterset.local], resolution: STATIC, ports: [{number: 81, name: http, protocol: HTTP}], endpoints: [{address: 192.0.2.9}]}
+"#;
+
 #[test]
 fn the_order_of_arrival_does_not_matter() {
-    let at_once = whole(&mesh(MIXED).world());
-    let mut order: Vec<usize> = (0..objects(MIXED).len()).collect();
+    assert_any_order(&settings(), MIXED);
+}
+
+#[test]
+fn imports_and_exports_may_come_in_any_order() {
+    let multicluster = [("ENABLE_MCS_SERVICE_DISCOVERY", "true"), ("ENABLE_MCS_HOST", "true")];
+    assert_any_order(&settings_of("", &multicluster), IMPORTED);
+}
+
+fn assert_any_order(settings: &Settings, yaml: &str) {
+    let at_once = whole(&mesh_of(settings.clone(), &[("Kubernetes", yaml)]).world());
+    let mut order: Vec<usize> = (0..objects(yaml).len()).collect();
     let mut dice = Dice(7);
     for round in 0..20 {
         for i in (1..order.len()).rev() {
             order.swap(i, dice.below(i + 1));
         }
-        let all = objects(MIXED);
-        let mut mesh = Mesh::new(settings());
+        let all = objects(yaml);
+        let mut mesh = Mesh::new(settings.clone());
         for at in &order {
             let mut batch = Batch::default();
             batch.put(&"Kubernetes".into(), all[*at].clone());
-            mesh.commit(batch);
+            let story = mesh.commit(batch);
+            assert!(story.panics.is_empty() && story.conflicts.is_empty(), "{order:?}: {story:?}");
         }
         assert_eq!(whole(&mesh.world()), at_once, "round {round}: {order:?}");
     }

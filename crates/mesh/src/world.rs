@@ -13,7 +13,7 @@ pub(crate) use ground::Ground;
 pub use indexes::*;
 pub use tables::*;
 
-use crate::inputs::{Instances, NodeFacts, SettingsFact};
+use crate::inputs::{Instances, NodeFacts, ServiceExportFacts, ServiceImportFacts, SettingsFact};
 
 macro_rules! world {
     ($($(#[$doc:meta])* $field:ident: $def:ty,)*) => {
@@ -77,6 +77,10 @@ world! {
     workload_groups: WorkloadGroups,
     /// Who declared what: for finding the services of a proxy.
     claims: Claims,
+    /// ServiceExports, for debug pages.
+    exports: ServiceExportFacts,
+    /// ServiceImports, for debug pages.
+    imports: ServiceImportFacts,
 }
 
 impl Snapshot for World {

@@ -58,7 +58,8 @@ macro_rules! kubernetes_bodies {
     )* };
 }
 kubernetes_bodies! {
-    Namespace, Node, Service, Endpoints, EndpointSlice, Pod, ServiceAccount, Secret, ConfigMap, Ingress, IngressClass
+    Namespace, Node, Service, Endpoints, EndpointSlice, Pod, ServiceAccount, Secret, ConfigMap, Ingress, IngressClass,
+    ServiceExport, ServiceImport
 }
 
 /// Reads the field at a path of keys, if the document has it.

@@ -143,6 +143,20 @@ switches! {
         "A proxy without a known pod name is found by its address.";
     PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES pilot_enable_eds_for_headless_services: bool = false,
         "Headless services are balanced over their endpoints.";
+    PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY pilot_enable_cross_cluster_workload_entry: bool = true,
+        "WorkloadEntries of other clusters are read: Services there and ServiceEntries here may select them.";
+    ENABLE_MCS_SERVICE_DISCOVERY enable_mcs_service_discovery: bool = false,
+        "Other clusters see the endpoints of a Service only where a ServiceExport says so.";
+    ENABLE_MCS_HOST enable_mcs_host: bool = false,
+        "Services that a ServiceImport gives addresses also have the name <service>.<namespace>.svc.clusterset.local; takes ENABLE_MCS_SERVICE_DISCOVERY.";
+    ENABLE_MCS_CLUSTER_LOCAL enable_mcs_cluster_local: bool = false,
+        "Under its own name a Service is called in the caller's cluster only; takes ENABLE_MCS_HOST.";
+    ENABLE_MCS_AUTO_EXPORT enable_mcs_auto_export: bool = false,
+        "Every Service that is not local to its cluster gets a ServiceExport.";
+    MCS_API_GROUP mcs_api_group: String = text("multicluster.x-k8s.io"),
+        "The group in which API servers serve the Multi-Cluster Services API.";
+    MCS_API_VERSION mcs_api_version: String = text("v1alpha1"),
+        "The version in which they do.";
     ENABLE_MULTICLUSTER_HEADLESS enable_multicluster_headless: bool = true,
         "Names of headless services resolve to pods of every cluster in the network.";
     PILOT_ENABLE_HEADLESS_FILTER_CHAIN_LISTENER pilot_enable_headless_filter_chain_listener: bool = false,
@@ -238,6 +252,18 @@ switches! {
 }
 
 impl Switches {
+    /// Whether imported services have their common name (as pilot/pkg/features: `EnableMCSHost`).
+    #[must_use]
+    pub fn has_mcs_host(&self) -> bool {
+        self.enable_mcs_host && self.enable_mcs_service_discovery
+    }
+
+    /// Whether a service's own name stays in the cluster (as pilot/pkg/features: `EnableMCSClusterLocal`).
+    #[must_use]
+    pub fn has_mcs_cluster_local(&self) -> bool {
+        self.enable_mcs_cluster_local && self.has_mcs_host()
+    }
+
     /// Reads the switches among the pairs of an environment; later pairs win.
     ///
     /// A text that a switch does not take leaves its default and is a warning; so is a switch of upstream's that does

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tables::{Level, Reads, Table};
 
 use super::{Endpoint, EndpointAccounts, Endpoints, entries, slices};
-use crate::inputs::{Declaration, Declarations, SliceFacts};
+use crate::inputs::{Declaration, Declarations, ServiceExportFacts, SliceFacts};
 use crate::key::ServiceKey;
-use crate::services::Service;
+use crate::services::{Service, multicluster};
 use crate::world::{Claims, ClaimsOn, Ground, Workloads};
 
 /// The tables endpoints are found in.
@@ -17,6 +17,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) ground: Ground<'a>,
     pub(crate) declarations: &'a Table<Declarations>,
     pub(crate) slices: &'a Table<SliceFacts>,
+    pub(crate) exports: &'a Table<ServiceExportFacts>,
     pub(crate) workloads: &'a Table<Workloads>,
     pub(crate) claims: &'a Table<Claims>,
 }
@@ -31,14 +32,24 @@ pub(crate) fn of<L: Level>(
     let Some(settings) = sources.ground.settings(r) else { return Vec::new() };
     let mut found: Vec<Endpoint> = Vec::new();
     let mut external = Vec::new();
-    for (claim, said) in sources.claims.bucket::<ClaimsOn, L>(r, key) {
+    let declared = service.common_name_of.as_ref().unwrap_or(key);
+    for (claim, said) in sources.claims.bucket::<ClaimsOn, L>(r, declared) {
+        let object = &claim.1.object;
         match sources.declarations.get(r, &claim.1).map(|d| &**d) {
             Some(Declaration::Kube(_)) => {
-                found.extend(slices::endpoints(r, sources, settings, &claim.1.object, &said.service));
-                found.extend(slices::selected(r, sources, settings, &claim.1.object, &said.service));
+                let mut of_slices = slices::endpoints(r, sources, settings, object, &said.service);
+                if settings.switches.enable_mcs_service_discovery {
+                    let exported = sources.exports.get(r, object).is_some();
+                    let stays = multicluster::stays_in_cluster(settings, service, &object.cluster, exported);
+                    of_slices.iter_mut().for_each(|e| e.stays_in_cluster = stays);
+                }
+                found.extend(of_slices);
+                found.extend(slices::selected(r, sources, settings, object, &said.service));
             }
-            Some(Declaration::Entry(fact)) => external.push((&claim.1.object, fact, &said.service)),
-            None => {}
+            Some(Declaration::Entry(fact)) if service.common_name_of.is_none() => {
+                external.push((object, fact, &said.service));
+            }
+            Some(Declaration::Entry(_)) | None => {}
         }
     }
     external.sort_by_key(|(object, fact, _)| (fact.meta.creation, *object));

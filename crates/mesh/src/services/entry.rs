@@ -67,6 +67,7 @@ pub(super) fn services<L: Level>(
         kube_type: Arc::from(""),
         race_connect: races(&fact.meta),
         others: Vec::new(),
+        common_name_of: None,
     };
     let allocated = allocated(settings, fact);
     let hosts: BTreeSet<&String> = entry.hosts.iter().collect();

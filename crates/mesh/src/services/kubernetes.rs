@@ -76,6 +76,7 @@ pub(super) fn service<L: Level>(
         kube_type: spec.service_type().into(),
         race_connect: false,
         others: Vec::new(),
+        common_name_of: None,
     })
 }
 

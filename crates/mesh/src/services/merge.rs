@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tables::{Level, Reads, Table};
 
-use super::{Claim, Registry, Resolution, Service};
-use crate::inputs::{ClaimKey, SettingsFact};
+use super::{Claim, Registry, Resolution, Service, multicluster};
+use crate::inputs::{ClaimKey, ServiceImportFacts};
 use crate::key::ServiceKey;
-use crate::world::{Claims, ClaimsAliasing};
+use crate::world::{Claims, ClaimsAliasing, Ground};
 
-/// Stage: the service of a name.
+/// Stage: the service of a name, and under its common name if it is imported.
 ///
 /// A Kubernetes Service takes precedence over ServiceEntries, the older ServiceEntry over the younger
 /// (as pilot/pkg/model/push_context.go: `initServiceRegistry`). Services of several clusters are one, whose words
@@ -18,25 +18,36 @@ use crate::world::{Claims, ClaimsAliasing};
 /// (as pilot/pkg/serviceregistry/aggregate: `mergeService`).
 pub(crate) fn service<'m, L: Level>(
     r: &Reads<L>,
-    settings: &Table<SettingsFact>,
+    ground: Ground<'_>,
     claims: &Table<Claims>,
+    imports: &Table<ServiceImportFacts>,
     key: &ServiceKey,
     members: &mut dyn Iterator<Item = (&'m ClaimKey, &'m Arc<Claim>)>,
 ) -> Vec<(ServiceKey, Service)> {
-    let Some(settings) = settings.get(r, &()) else { return Vec::new() };
+    let Some(settings) = ground.settings(r) else { return Vec::new() };
     let (mut kube, mut entries): (Vec<_>, Vec<_>) = members.partition(|(k, _)| !k.1.entry);
     kube.sort_by_key(|(k, _)| (k.1.object.cluster != settings.cluster, &k.1));
     entries.sort_by_key(|(k, c)| (c.service.created, &k.1));
     let kube: Vec<&Service> = kube.into_iter().map(|(_, c)| &c.service).collect();
     let entries: Vec<&Service> = entries.into_iter().map(|(_, c)| &c.service).collect();
     let Some(mut service) = of_clusters(&kube).or_else(|| of_entries(&entries)) else { return Vec::new() };
+    if kube.is_empty() && multicluster::is_taken(r, ground, settings, claims, imports, key) {
+        return Vec::new();
+    }
     let others = if kube.is_empty() { entries.get(1..).unwrap_or_default() } else { &entries };
     service.others = others.iter().map(|s| Arc::new((*s).clone())).collect();
     service.declared_by.extend(others.iter().flat_map(|s| s.declared_by.iter().cloned()));
     if service.resolution != Resolution::Alias {
         service.aliases = aliases(r, claims, key);
     }
-    vec![(key.clone(), service)]
+    let mut imported = None;
+    if !kube.is_empty() {
+        imported = multicluster::imported(r, ground, settings, imports, &service);
+    }
+    if let Some(imported) = imported.as_mut().filter(|i| i.resolution != Resolution::Alias) {
+        imported.aliases = aliases(r, claims, &imported.key);
+    }
+    [service].into_iter().chain(imported).map(|service| (service.key.clone(), service)).collect()
 }
 
 fn of_clusters(services: &[&Service]) -> Option<Service> {

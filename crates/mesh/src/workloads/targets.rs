@@ -9,7 +9,7 @@ use super::Workload;
 use super::labels::{Labels, selects};
 use crate::endpoints::Health;
 use crate::key::{ObjectKey, ServiceKey, WorkloadKey, WorkloadKind};
-use crate::services::{Port, Resolution, Service, TargetPort};
+use crate::services::{Port, Resolution, Service, TargetPort, multicluster};
 use crate::world::{ClaimsSelecting, EndpointsAt, WorkloadsAt, World};
 
 /// What a proxy says of itself, as far as its services depend on it.
@@ -78,10 +78,32 @@ fn of_kubernetes<L: Level>(
         if services.is_empty() {
             return at_address(r, world, proxy, ip);
         }
-        return services.into_iter().flat_map(|s| on_ports(s, &pod.container_ports)).collect();
+        let found = services.into_iter().flat_map(|s| on_ports(s, &pod.container_ports)).collect();
+        return with_common_names(r, world, cluster, found);
     }
     let services = selecting(r, world, cluster, &proxy.namespace.into(), proxy.labels);
-    services.into_iter().flat_map(|s| on_ports(s, proxy.pod_ports)).collect()
+    let found = services.into_iter().flat_map(|s| on_ports(s, proxy.pod_ports)).collect();
+    with_common_names(r, world, cluster, found)
+}
+
+/// The same ports again under the common names that the services have in this cluster
+/// (as pilot/pkg/serviceregistry/kube/controller/controller.go: `servicesForNamespacedName`).
+fn with_common_names<L: Level>(r: &Reads<L>, world: &World, cluster: &Arc<str>, mut found: Found) -> Found {
+    let Some(settings) = world.settings.get(r, &()).filter(|s| s.switches.has_mcs_host()) else {
+        return found;
+    };
+    let mut more = Vec::new();
+    for (created, target) in &found {
+        let common = multicluster::common_name(settings, &target.service);
+        let row = common.as_ref().and_then(|key| world.services.get(r, key));
+        if row.is_some_and(|row| row.common_name_of.is_some() && row.cluster_vips.contains_key(cluster))
+            && let Some(service) = common
+        {
+            more.push((*created, ServiceTarget { service, ..target.clone() }));
+        }
+    }
+    found.append(&mut more);
+    found
 }
 
 /// The WorkloadEntry at an address; of several the one with the proxy's name, else one of its namespace
@@ -207,8 +229,15 @@ fn endpoints_at<L: Level>(
     let (Some(service), Some(row)) = (world.services.get(r, key), world.endpoints.get(r, key)) else {
         return Vec::new();
     };
-    let here =
-        row.endpoints.iter().filter(|e| e.of_service_entry() == of_entry && e.addresses.first() == Some(ip));
+    // under its common name a service is served where it is imported
+    let is_known = |e: &&Arc<crate::endpoints::Endpoint>| {
+        service.common_name_of.is_none() || service.cluster_vips.contains_key(&e.cluster)
+    };
+    let here = row
+        .endpoints
+        .iter()
+        .filter(|e| e.of_service_entry() == of_entry && e.addresses.first() == Some(ip))
+        .filter(is_known);
     let port = |name: &str| service.ports.iter().find(|p| *p.name == *name);
     here.filter_map(|e| Some(found(service, port(&e.service_port)?, e.port))).collect()
 }

@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) instances: Input<Instances>,
     pub(super) accounts: Input<AccountFacts>,
     pub(super) materials: Input<MaterialFacts>,
+    pub(super) exports: Input<ServiceExportFacts>,
+    pub(super) imports: Input<ServiceImportFacts>,
     pub(super) virtual_services: Input<VirtualServiceFacts>,
     pub(super) destination_rules: Input<DestinationRuleFacts>,
     pub(super) gateways: Input<GatewayFacts>,
@@ -139,12 +141,13 @@ impl Stages {
         });
         self.claims.advance(c, &facts.declarations, |r, key, d| claims::of(r, ground, &facts.nodes, key, d));
         self.services.advance(c, &self.claims, |r, key, members| {
-            merge::service(r, &facts.settings, &self.claims, key, members)
+            merge::service(r, ground, &self.claims, &facts.imports, key, members)
         });
         let sources = Sources {
             ground,
             declarations: &facts.declarations,
             slices: &facts.slices,
+            exports: &facts.exports,
             workloads: &self.workloads,
             claims: &self.claims,
         };
@@ -216,13 +219,19 @@ impl Stages {
             proxy_configs: self.proxy_configs.table().clone(),
             workload_groups: self.workload_groups.table().clone(),
             claims: self.claims.table().clone(),
+            exports: facts.exports.table().clone(),
+            imports: facts.imports.table().clone(),
         }
     }
 }
 
 impl Facts {
     fn new() -> Self {
-        Self { slices: Input::new(Table::new().indexed::<SlicesOf>()), ..Self::default() }
+        Self {
+            slices: Input::new(Table::new().indexed::<SlicesOf>()),
+            imports: Input::new(Table::new().indexed::<ImportsOf>()),
+            ..Self::default()
+        }
     }
 
     fn ground(&self) -> Ground<'_> {

@@ -7,7 +7,7 @@ use config::{Host, Visibility};
 use tables::{Def, Index};
 
 use super::tables::*;
-use crate::inputs::{NamespaceFacts, SliceFacts};
+use crate::inputs::{NamespaceFacts, ServiceImportFacts, SliceFacts};
 use crate::key::{ServiceKey, WorkloadKind};
 use crate::services::{Registry, TrafficDistribution};
 
@@ -96,6 +96,8 @@ indexes! {
     SlicesOf on SliceFacts, Named, |k, s, put| if let Some(n) = s.meta.labels.get("kubernetes.io/service-name") {
         put((k.namespace.clone(), Arc::from(&**n)));
     };
+    /// ServiceImports of all clusters by (namespace, name).
+    ImportsOf on ServiceImportFacts, Named, |k, _i, put| put((k.namespace.clone(), k.name.clone()));
     /// Virtual services by gateway (`mesh` or `namespace/name`) and by who may see them.
     VirtualServicesSeen on VirtualServices, (Arc<str>, Seen), |_k, v, put| for g in &v.gateways {
         seen(&v.export_to, &v.namespace, &mut |s| put((g.clone(), s)));
