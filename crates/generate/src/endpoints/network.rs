@@ -2,10 +2,11 @@
 //! (as pilot/pkg/xds/endpoints/ep_filters.go: `EndpointsByNetworkFilter`).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh::World;
-use mesh::networks::NetworkGateway;
+use mesh::networks::{NetworkGateway, NetworkGateways};
 use proto::envoy::config::core::v3::Metadata;
 use proto::envoy::config::endpoint::v3::{
     Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
@@ -14,14 +15,24 @@ use tables::{Level, Reads};
 
 use super::{Group, address, metadata, weigh};
 use crate::encoded::u32_value;
-use crate::proxy::Proxy;
+use crate::proxy::{IpMode, Proxy, ProxyKind};
 
-/// Replaces endpoints of other networks by gateways. Weights are scaled so that they can be shared evenly.
-pub(super) fn split<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, groups: Vec<Group>) -> Vec<Group> {
+/// Replaces endpoints of other networks by gateways. Weights are scaled so that they can be shared evenly. A gateway that
+/// is known by name only serves clusters whose names the proxy resolves itself (`dns`): an endpoint of any other has to
+/// be an address (as pilot/pkg/model/network.go: `NetworkManager`, resolved and `Unresolved`).
+pub(super) fn split<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    proxy: &Proxy,
+    groups: Vec<Group>,
+    dns: bool,
+) -> Vec<Group> {
+    let usable = |g: &&NetworkGateway| dns || g.address.parse::<IpAddr>().is_ok();
+    let of = |row: &NetworkGateways| row.gateways.iter().filter(usable).cloned().collect::<Vec<_>>();
     let by_network: BTreeMap<Arc<str>, Vec<NetworkGateway>> =
-        world.networks.all(r).map(|(network, row)| (network.clone(), row.gateways.clone())).collect();
+        world.networks.all(r).map(|(network, row)| (network.clone(), of(row))).collect();
     if by_network.values().all(Vec::is_empty) {
-        return groups;
+        return groups.into_iter().map(reachable).collect();
     }
     let scale = scale(&by_network);
     groups.into_iter().map(|group| rewrite(proxy, &by_network, scale, &group)).collect()
@@ -48,10 +59,35 @@ fn scale(by_network: &BTreeMap<Arc<str>, Vec<NetworkGateway>>) -> u32 {
     u32::try_from(lcm).unwrap_or(1)
 }
 
-/// Gateways of an endpoint's network, those of its own cluster if there are any.
-fn gateways_to(gateways: &[NetworkGateway], cluster: &str) -> Vec<NetworkGateway> {
+/// Gateways of an endpoint's network, those of its own cluster if there are any. A sidecar knows nothing of gateways that
+/// only speak HBONE (as `selectNetworkGateways`).
+fn gateways_to(proxy: &Proxy, gateways: &[NetworkGateway], cluster: &str) -> Vec<NetworkGateway> {
     let own: Vec<_> = gateways.iter().filter(|g| *g.cluster == *cluster).cloned().collect();
-    if own.is_empty() { gateways.to_vec() } else { own }
+    let mut chosen = if own.is_empty() { gateways.to_vec() } else { own };
+    chosen.retain(|gateway| gateway.port != 0 || proxy.kind != ProxyKind::Sidecar);
+    chosen
+}
+
+/// Whether a proxy has the family of an address; names it resolves itself (as `filterGatewaysByIPFamily`).
+fn has_family(proxy: &Proxy, address: &str) -> bool {
+    let family = address.parse::<IpAddr>().map(|ip| ip.to_canonical());
+    !matches!((family, proxy.ip_mode), (Ok(IpAddr::V4(_)), IpMode::V6) | (Ok(IpAddr::V6(_)), IpMode::V4))
+}
+
+/// Whether an endpoint can be called directly: a WorkloadEntry of another network may leave its address to the gateway.
+fn has_address(row: &mesh::endpoints::Endpoint) -> bool {
+    row.addresses.first().is_some_and(|address| !address.is_empty())
+}
+
+/// The endpoints of a group that have an address.
+fn reachable(mut group: Group) -> Group {
+    if group.rows.iter().all(|row| has_address(row)) {
+        return group;
+    }
+    let all = std::mem::take(&mut group.rows).into_iter().zip(std::mem::take(&mut group.built.lb_endpoints));
+    (group.rows, group.built.lb_endpoints) = all.filter(|(row, _)| has_address(row)).unzip();
+    weigh(&mut group.built);
+    group
 }
 
 fn rewrite(
@@ -66,18 +102,21 @@ fn rewrite(
     };
     let mut shares: BTreeMap<NetworkGateway, u32> = BTreeMap::new();
     for (row, endpoint) in group.rows.iter().zip(&group.built.lb_endpoints) {
-        let gateways = by_network.get(&row.network).map(|g| gateways_to(g, &row.cluster)).unwrap_or_default();
+        let gateways =
+            by_network.get(&row.network).map(|g| gateways_to(proxy, g, &row.cluster)).unwrap_or_default();
         let weight = endpoint.load_balancing_weight.map_or(1, |w| w.value).saturating_mul(scale);
         let forced = proxy.network.is_empty() && !row.network.is_empty() && !gateways.is_empty();
         let near = row.network.is_empty() || proxy.network.is_empty() || row.network == proxy.network;
         if !forced && (near || gateways.is_empty()) {
-            out.rows.push(row.clone());
-            out.built
-                .lb_endpoints
-                .push(LbEndpoint { load_balancing_weight: u32_value(weight), ..endpoint.clone() });
+            if has_address(row) {
+                out.rows.push(row.clone());
+                let endpoint = LbEndpoint { load_balancing_weight: u32_value(weight), ..endpoint.clone() };
+                out.built.lb_endpoints.push(endpoint);
+            }
             continue;
         }
-        let reachable: Vec<_> = gateways.into_iter().filter(|g| g.port != 0).collect();
+        let reachable: Vec<_> =
+            gateways.into_iter().filter(|g| g.port != 0 && has_family(proxy, &g.address)).collect();
         let tls = endpoint.metadata.as_ref().is_some_and(has_tls);
         if reachable.is_empty() || !tls {
             continue;

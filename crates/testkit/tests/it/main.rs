@@ -7,6 +7,8 @@ mod node;
 #[cfg(test)]
 mod pods;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod simulation;
