@@ -1,6 +1,6 @@
 //! controllers - what the control plane writes into clusters, and who of several replicas does it.
 //! In: a cluster client, what is to be written, watches of what stands there. Out: writes, only where something differs.
-//! Here: leader election, CA bundle, addresses of ServiceEntries, taints of nodes, statuses, events, registration of workloads.
+//! Here: leader election, CA bundle, addresses of ServiceEntries, exports, taints of nodes, statuses, events, registration.
 //! Never here: what a mesh means, facts for it (`sources`), anything Envoy reads.
 //! Start reading at: leader.rs
 
@@ -15,6 +15,7 @@ pub mod notices;
 mod objects;
 mod queue;
 pub mod registration;
+pub mod service_exports;
 pub mod status;
 pub mod untaint;
 

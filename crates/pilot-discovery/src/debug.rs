@@ -27,6 +27,7 @@ use crate::objects::Objects;
 mod clients;
 mod dump;
 mod internals;
+mod multicluster;
 mod policies;
 mod profile;
 mod provenance;
@@ -283,8 +284,8 @@ impl Debug {
             "networkz" => policies::networks(world),
             "pushcontext" => policies::push_context(world),
             "krtz" => internals::tables(world),
+            "mcsz" => multicluster::services(world),
             // what there is nothing of is said in the form of what there is
-            "mcsz" => json!([]),
             "ambientz" => json!({ "workloads": [], "services": [], "policies": [] }),
             _ => return None,
         }))

@@ -152,7 +152,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let settings = sources.mesh().settings().clone();
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
     let mesh_places = sources.mesh().places();
-    let selectors = sources.mesh().discovery_selectors();
+    let followed = writes::Followed::of(sources.mesh());
     let effective = sources.mesh().effective();
 
     let cluster = clusters.as_ref().and_then(|clusters| clusters.client(clusters.own()));
@@ -206,7 +206,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let addresses = listeners.addresses();
     let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
     if let (Some(clusters), Some(reports)) = (&clusters, reports.clone()) {
-        tasks.extend(writes::begin(&options, clusters, &authority, selectors, reports, stopped.clone())?);
+        tasks.extend(writes::begin(&options, clusters, &authority, followed, reports, stopped.clone())?);
     }
     if let Some(registration) = registration {
         catalog.register(registration.clone());
@@ -359,6 +359,13 @@ fn clusters_of(options: &Options) -> kubernetes::Options {
             ignored: switches.pilot_ignore_resources.clone(),
             included: switches.pilot_include_resources.clone(),
         },
+        multicluster: switches.enable_mcs_service_discovery.then(|| kubernetes::Multicluster {
+            group: switches.mcs_api_group.clone(),
+            version: switches.mcs_api_version.clone(),
+            imports: switches.has_mcs_host(),
+        }),
+        remote_workloads: switches.pilot_enable_cross_cluster_workload_entry
+            && switches.pilot_enable_k8s_select_workload_entries,
         registries_namespace: options.registries_namespace.clone(),
         remote_timeout: switches.pilot_remote_cluster_timeout.to_std().unwrap_or(Duration::from_secs(30)),
         insecure: switches.pilot_insecure_multicluster_kubeconfig_options.clone(),

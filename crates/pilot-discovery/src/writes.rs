@@ -1,20 +1,22 @@
-//! What this control plane writes into clusters: the mesh's roots everywhere, addresses of ServiceEntries, taints of nodes,
-//! statuses of objects and events about them.
+//! What this control plane writes into clusters: the mesh's roots and exports of services everywhere, addresses of
+//! ServiceEntries, taints of nodes, statuses of objects and events about them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Switches;
-use config::mesh::LabelSelector;
+use config::mesh::{LabelSelector, MeshConfig};
 use controllers::ca_bundle::{self, CaBundle};
 use controllers::cluster_trust_bundle::ClusterTrustBundle;
 use controllers::ip_allocate::{self, IpAllocator};
 use controllers::leader::{Candidate, Work, run};
 use controllers::namespaces::Scope;
+use controllers::service_exports::{self, ServiceExporter};
 use controllers::untaint::{self, NodeUntainter};
 use controllers::{Stop, default_revision, notices, status};
 use kube::Client;
 use sources::kubernetes::{Directory, Other};
+use sources::mesh_config::MeshConfiguration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -28,11 +30,27 @@ pub struct Writes {
     candidate: Candidate,
     switches: Switches,
     cni_namespace: String,
-    selectors: watch::Receiver<Vec<LabelSelector>>,
+    domain: String,
+    mesh: Followed,
     roots: watch::Receiver<String>,
     /// What was revoked, where that is handed on.
     revoked: Option<watch::Receiver<String>>,
     stop: Stop,
+}
+
+/// What of the mesh configuration says where to write, as it changes.
+#[derive(Clone)]
+pub struct Followed {
+    selectors: watch::Receiver<Vec<LabelSelector>>,
+    effective: watch::Receiver<Arc<MeshConfig>>,
+}
+
+impl Followed {
+    /// Of this mesh configuration.
+    #[must_use]
+    pub fn of(mesh: &MeshConfiguration) -> Self {
+        Self { selectors: mesh.discovery_selectors(), effective: mesh.effective() }
+    }
 }
 
 /// Begins to write, in our own cluster and in all others, until `stop`. Each kind of write is done by one replica of all.
@@ -43,7 +61,7 @@ pub fn begin(
     options: &Options,
     clusters: &Directory,
     authority: &Ca,
-    selectors: watch::Receiver<Vec<LabelSelector>>,
+    mesh: Followed,
     reports: Reports,
     stop: Stop,
 ) -> Result<Vec<JoinHandle<()>>, ip_allocate::BadPrefix> {
@@ -55,14 +73,18 @@ pub fn begin(
     let writes = Writes {
         candidate,
         cni_namespace: options.cni_namespace.clone(),
-        selectors,
+        domain: options.domain.clone(),
+        mesh,
         roots: roots(authority.live()),
         revoked: switches.pilot_enable_ca_crl.then(|| authority.revoked()),
         stop,
         switches,
     };
     let mut tasks = vec![tokio::spawn(writes.clone().bundles(client.clone()))];
-    tasks.push(tokio::spawn(writes.clone().bundles_elsewhere(clusters.subscribe())));
+    if writes.switches.enable_mcs_auto_export {
+        tasks.push(tokio::spawn(writes.clone().exports(client.clone())));
+    }
+    tasks.push(tokio::spawn(writes.clone().elsewhere(clusters.subscribe())));
     if writes.switches.pilot_enable_ip_autoallocate {
         let (v4, v6) = (
             &writes.switches.pilot_ip_autoallocate_ipv4_prefix,
@@ -114,7 +136,7 @@ fn roots(live: &crate::ca::Live) -> watch::Receiver<String> {
 impl Writes {
     fn scope(&self) -> Scope {
         let only = Some(self.switches.istio_watch_namespace.clone()).filter(|name| !name.is_empty());
-        Scope { only, selectors: self.selectors.clone() }
+        Scope { only, selectors: self.mesh.selectors.clone() }
     }
 
     /// The mesh's roots, in one cluster.
@@ -134,8 +156,22 @@ impl Writes {
         run(client, self.candidate, Work::NAMESPACES, self.stop, task).await;
     }
 
-    /// The same in all other clusters, as they come and go and are reached in other ways.
-    async fn bundles_elsewhere(mut self, mut others: watch::Receiver<BTreeMap<Arc<str>, Other>>) {
+    /// An export of every service of a cluster that is not local to it.
+    async fn exports(self, client: Client) {
+        let options = service_exports::Options {
+            scope: self.scope(),
+            domain: self.domain.clone(),
+            mesh: self.mesh.effective.clone(),
+            group: self.switches.mcs_api_group.clone(),
+            version: self.switches.mcs_api_version.clone(),
+        };
+        let to = client.clone();
+        let task = move || ServiceExporter::new(to.clone(), options.clone()).run();
+        run(client, self.candidate, Work::SERVICE_EXPORTS, self.stop, task).await;
+    }
+
+    /// Roots and exports in all other clusters, as they come and go and are reached in other ways.
+    async fn elsewhere(mut self, mut others: watch::Receiver<BTreeMap<Arc<str>, Other>>) {
         self.candidate.remote = true;
         let mut stop = self.stop.clone();
         let mut running: BTreeMap<Arc<str>, (u64, JoinSet<()>)> = BTreeMap::new();
@@ -145,6 +181,9 @@ impl Writes {
             for (id, other) in wanted {
                 let Some(client) = other.client.filter(|_| !running.contains_key(&id)) else { continue };
                 let mut tasks = JoinSet::new();
+                if self.switches.enable_mcs_auto_export {
+                    tasks.spawn(self.clone().exports(client.clone()));
+                }
                 tasks.spawn(self.clone().bundles(client));
                 running.insert(id, (other.number, tasks));
             }

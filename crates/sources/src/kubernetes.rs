@@ -22,6 +22,7 @@ pub use counters::Counters;
 pub use definitions::Wanted;
 pub use directory::{Directory, Other, State, Status};
 pub use held::Held;
+pub use instance::Multicluster;
 pub use maps::{Maps, follow as follow_maps};
 pub use raw::Raw;
 pub use remote::{LABEL as REMOTE_SECRETS, Unusable};

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 use crate::eventually;
 use crate::program::Program;
+pub use crds::define_in;
 use ports::Ports;
 
 /// A start on a quiet machine takes 4 s, on a busy one a multiple.

@@ -65,6 +65,7 @@ fn rules() -> Value {
         rule("", &["configmaps"], "create get list watch update"),
         rule("certificates.k8s.io", &["clustertrustbundles"], "update create delete list watch get"),
         attest,
+        rule("multicluster.x-k8s.io", &["serviceexports"], "get watch list create delete"),
         rule("coordination.k8s.io", &["leases"], "get update patch create"),
     ])
 }

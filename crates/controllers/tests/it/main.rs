@@ -17,6 +17,8 @@ mod notices;
 #[cfg(test)]
 mod registration;
 #[cfg(test)]
+mod service_exports;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod untaint;

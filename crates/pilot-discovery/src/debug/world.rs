@@ -1,11 +1,14 @@
 //! Pages about the mesh as a whole.
 
-use config::Object;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use config::{Object, Visibility};
 use generate::Class;
 use generate::plan::{OutboundOf, ScopeOf};
 use mesh::World;
 use mesh::key::ServiceKey;
-use mesh::services::{Resolution, Service};
+use mesh::services::{Registry, Resolution, Service, TrafficDistribution};
 use serde_json::{Map, Value, json};
 use sources::kubernetes::Directory;
 use tables::Snapshot as _;
@@ -25,11 +28,74 @@ pub(super) fn service(key: &ServiceKey, service: &Service) -> Value {
         .map(|port| json!({"name": &*port.name, "port": port.number, "protocol": port.protocol.to_string()}))
         .collect();
     json!({
-        "Attributes": { "Name": &*service.name, "Namespace": &*key.namespace },
+        "Attributes": attributes(key, service),
         "hostname": key.hostname.as_str(),
         "ports": ports,
+        "serviceAccounts": texts(&service.declared_accounts),
+        "creationTime": config::decode::rfc3339(service.created),
+        "clusterVIPs": by_cluster(&service.cluster_vips),
+        "defaultAddress": &*service.default_address,
+        "autoAllocatedIPv4Address": service.auto_allocated_v4.as_deref().unwrap_or_default(),
+        "autoAllocatedIPv6Address": service.auto_allocated_v6.as_deref().unwrap_or_default(),
         "Resolution": resolution(service.resolution),
+        "MeshExternal": service.mesh_external,
     })
+}
+
+/// As pilot/pkg/model/service.go: `ServiceAttributes`.
+fn attributes(key: &ServiceKey, service: &Service) -> Value {
+    let labels = |labels: &BTreeMap<Arc<str>, Arc<str>>| -> Map<String, Value> {
+        labels.iter().map(|(name, value)| (name.to_string(), (&**value).into())).collect()
+    };
+    let numbers = |numbers: &BTreeMap<u32, u32>| -> Map<String, Value> {
+        numbers.iter().map(|(from, to)| (from.to_string(), (*to).into())).collect()
+    };
+    let alias =
+        |alias: &ServiceKey| json!({"Hostname": alias.hostname.as_str(), "Namespace": &*alias.namespace});
+    let node_ports = service.external_ports.iter();
+    let node_ports: Map<String, Value> =
+        node_ports.map(|(cluster, ports)| (cluster.to_string(), numbers(ports).into())).collect();
+    let seen_by = service.export_to.iter().map(|to| match to {
+        Visibility::Public => "*",
+        Visibility::Private => ".",
+        Visibility::None => "~",
+        Visibility::Namespace(name) => name,
+    });
+    let seen_by: Map<String, Value> = seen_by.map(|to| (to.to_owned(), json!({}))).collect();
+    json!({
+        "ServiceRegistry": match service.registry {
+            Registry::Kubernetes => "Kubernetes",
+            Registry::External => "External",
+        },
+        "Name": &*service.name,
+        "Namespace": &*key.namespace,
+        "Labels": labels(&service.labels),
+        "ExportTo": seen_by,
+        "LabelSelectors": labels(&service.selector),
+        "Aliases": service.aliases.iter().map(alias).collect::<Vec<_>>(),
+        "ClusterExternalAddresses": by_cluster(&service.external_addresses),
+        "ClusterExternalPorts": node_ports,
+        "PassthroughTargetPorts": numbers(&service.passthrough_target_ports),
+        "Type": &*service.kube_type,
+        "ExternalName": service.external_name.as_deref().unwrap_or_default(),
+        "NodeLocal": service.node_local,
+        "TrafficDistribution": match service.traffic_distribution {
+            TrafficDistribution::Any => 0,
+            TrafficDistribution::PreferSameZone => 1,
+            TrafficDistribution::PreferSameNode => 2,
+        },
+        "PublishNotReadyAddresses": service.publish_not_ready,
+    })
+}
+
+/// Addresses by cluster, in upstream's form.
+fn by_cluster(addresses: &BTreeMap<Arc<str>, Vec<Arc<str>>>) -> Value {
+    let of = |(cluster, addresses): (&Arc<str>, &Vec<Arc<str>>)| (cluster.to_string(), texts(addresses));
+    json!({ "Addresses": addresses.iter().map(of).collect::<Map<_, _>>() })
+}
+
+fn texts(texts: &[Arc<str>]) -> Value {
+    texts.iter().map(|text| &**text).collect()
 }
 
 /// Upstream's numbers.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::counters::Counters;
 use super::definitions::Wanted;
 use super::directory::{Directory, Other, State, Status};
-use super::instance::{Instance, News, Reading, Role, Task};
+use super::instance::{Instance, Multicluster, News, Reading, Role, Task};
 use super::remote::{self, Remote, Remotes};
 use crate::change::Change;
 use crate::verdict::{Ruling, Verdict};
@@ -33,6 +33,10 @@ pub struct Options {
     pub namespace: String,
     /// Which custom kinds.
     pub wanted: Wanted,
+    /// How the Multi-Cluster Services API is served; `None` if it is not read.
+    pub multicluster: Option<Multicluster>,
+    /// `PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY`: whether WorkloadEntries of other clusters are read.
+    pub remote_workloads: bool,
     /// Where Secrets name other clusters (`--clusterRegistriesNamespace`).
     pub registries_namespace: String,
     /// After this long another cluster that says nothing is not waited for (`PILOT_REMOTE_CLUSTER_TIMEOUT`).
@@ -120,6 +124,8 @@ impl Options {
             revision: self.revision.clone(),
             namespace: self.namespace.clone(),
             wanted: self.wanted.clone(),
+            multicluster: self.multicluster.clone(),
+            remote_workloads: self.remote_workloads,
         }
     }
 }

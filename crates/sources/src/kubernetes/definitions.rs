@@ -7,7 +7,7 @@ use config::Kind;
 use futures_util::StreamExt as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
-use kube::api::Api;
+use kube::api::{Api, ApiResource};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
@@ -24,8 +24,8 @@ const ROUTINE: Duration = Duration::from_secs(300);
 /// What is told of definitions.
 #[derive(Debug)]
 pub(crate) enum Defined {
-    /// All kinds that are served, each in the version to ask for.
-    Kinds(BTreeMap<Kind, &'static str>),
+    /// All kinds that are served, each as it is to be asked for.
+    Kinds(BTreeMap<Kind, ApiResource>),
     /// It cannot be found out.
     Failed(Trouble),
 }
@@ -52,22 +52,25 @@ impl Wanted {
     }
 }
 
-/// The name of a kind's definition.
-fn name(kind: Kind) -> String {
-    format!("{}.{}", kind.plural(), kind.group())
+/// Custom kinds, and for each in which versions of its group it may be served, the preferred one first.
+pub(crate) type Sought = BTreeMap<Kind, Vec<ApiResource>>;
+
+/// The name of the definition of a kind that is served so.
+fn name(resource: &ApiResource) -> String {
+    format!("{}.{}", resource.plural, resource.group)
 }
 
 /// Follows the definitions of `kinds`, and tells all that are served whenever that has changed.
 pub(crate) async fn follow<T>(
     client: Client,
-    kinds: Vec<Kind>,
+    kinds: Sought,
     wanted: Wanted,
     streaming: bool,
     tell: mpsc::Sender<T>,
     wrap: impl Fn(Defined) -> T,
 ) {
-    let known: BTreeMap<String, Kind> =
-        kinds.into_iter().map(|kind| (name(kind), kind)).filter(|(name, _)| wanted.has(name)).collect();
+    let named = kinds.iter().filter_map(|(kind, resources)| Some((name(resources.first()?), *kind)));
+    let known: BTreeMap<String, Kind> = named.filter(|(name, _)| wanted.has(name)).collect();
     // without their bodies, which are large
     let definitions: Api<Definition> = Api::all(client.clone());
     let mut events = std::pin::pin!(watch::events(definitions, watch::config(streaming)));
@@ -91,7 +94,7 @@ pub(crate) async fn follow<T>(
         if event.is_some_and(|event| !seen.take(event, &known)) {
             continue;
         }
-        let served = served(&client, &seen.there).await;
+        let served = served(&client, &kinds, &seen.there).await;
         let missing = served.as_ref().is_none_or(|served| served.len() < seen.there.len());
         pause = if missing { AGAIN } else { ROUTINE };
         let Some(served) = served else { continue };
@@ -145,14 +148,18 @@ impl Seen {
 }
 
 /// Of these kinds those that are served, each in the version that is preferred; `None` if the API server does not say.
-async fn served(client: &Client, kinds: &BTreeSet<Kind>) -> Option<BTreeMap<Kind, &'static str>> {
-    let mut resources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+async fn served(
+    client: &Client,
+    sought: &Sought,
+    there: &BTreeSet<Kind>,
+) -> Option<BTreeMap<Kind, ApiResource>> {
+    let mut resources: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut served = BTreeMap::new();
-    for kind in kinds {
-        for version in kind.versions() {
-            let group_version = format!("{}/{version}", kind.group());
-            if !resources.contains_key(&group_version) {
-                let plurals = match client.list_api_group_resources(&group_version).await {
+    for (kind, possible) in sought.iter().filter(|(kind, _)| there.contains(kind)) {
+        for resource in possible {
+            let group_version = resource.api_version.as_str();
+            if !resources.contains_key(group_version) {
+                let plurals = match client.list_api_group_resources(group_version).await {
                     Ok(list) => list.resources.into_iter().map(|resource| resource.name).collect(),
                     Err(kube::Error::Api(status)) if status.code == 404 => BTreeSet::new(),
                     Err(error) => {
@@ -160,10 +167,10 @@ async fn served(client: &Client, kinds: &BTreeSet<Kind>) -> Option<BTreeMap<Kind
                         return None;
                     }
                 };
-                resources.insert(group_version.clone(), plurals);
+                resources.insert(group_version, plurals);
             }
-            if resources.get(&group_version).is_some_and(|plurals| plurals.contains(kind.plural())) {
-                served.insert(*kind, *version);
+            if resources.get(group_version).is_some_and(|plurals| plurals.contains(&resource.plural)) {
+                served.insert(*kind, resource.clone());
                 break;
             }
         }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use config::Kind;
 use kube::Client;
-use kube::api::ListParams;
+use kube::api::{ApiResource, ListParams};
 use mesh::Batch;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::definitions::{self, Defined, Wanted};
+use super::definitions::{self, Defined, Sought, Wanted};
 use super::held::Held;
 use super::raw::{Raw, resource};
 use super::watch::{Told, Trouble, Watched};
@@ -44,19 +44,31 @@ pub(crate) enum Role {
 
 impl Role {
     /// The custom kinds that are read. As pilot/pkg/serviceregistry/kube/controller/multicluster.go, of other clusters only
-    /// their WorkloadEntries.
-    fn custom_kinds(self) -> Vec<Kind> {
-        let of = |kind: &Kind| match self {
-            Self::Config => kind.is_configuration(),
-            Self::Registry => false,
-            Self::Remote => *kind == Kind::WorkloadEntry,
+    /// their WorkloadEntries, and what they say of services of several clusters.
+    fn custom_kinds(self, reading: &Reading) -> Sought {
+        let of = |kind: &&Kind| match (self, *kind) {
+            (_, Kind::ServiceExport) => reading.multicluster.is_some(),
+            (_, Kind::ServiceImport) => reading.multicluster.as_ref().is_some_and(|api| api.imports),
+            (Self::Config, kind) => kind.is_configuration(),
+            (Self::Registry, _) => false,
+            (Self::Remote, kind) => *kind == Kind::WorkloadEntry && reading.remote_workloads,
         };
-        Kind::ALL.iter().copied().filter(of).collect()
+        let served = |kind: &Kind| match reading.multicluster.as_ref().filter(|_| kind.is_multicluster()) {
+            Some(api) => vec![ApiResource {
+                api_version: format!("{}/{}", api.group, api.version),
+                group: api.group.clone(),
+                version: api.version.clone(),
+                ..resource(*kind, &api.version)
+            }],
+            None => kind.versions().iter().map(|version| resource(*kind, version)).collect(),
+        };
+        Kind::ALL.iter().filter(of).map(|kind| (*kind, served(kind))).collect()
     }
 
     /// Whether the mesh is not to be served without this kind.
     fn needs(self, kind: Kind) -> bool {
-        self != Self::Remote || !matches!(kind, Kind::Secret | Kind::ConfigMap | Kind::WorkloadEntry)
+        let optional = matches!(kind, Kind::Secret | Kind::ConfigMap | Kind::WorkloadEntry);
+        self != Self::Remote || !optional && !kind.is_multicluster()
     }
 }
 
@@ -69,6 +81,21 @@ pub(crate) struct Reading {
     pub(crate) namespace: String,
     /// Which custom kinds.
     pub(crate) wanted: Wanted,
+    /// How the Multi-Cluster Services API is served, if it is read.
+    pub(crate) multicluster: Option<Multicluster>,
+    /// Whether WorkloadEntries of other clusters are read (`PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY`).
+    pub(crate) remote_workloads: bool,
+}
+
+/// How API servers serve the Multi-Cluster Services API, and what of it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Multicluster {
+    /// `MCS_API_GROUP`.
+    pub group: String,
+    /// `MCS_API_VERSION`.
+    pub version: String,
+    /// Whether not only exports are read.
+    pub imports: bool,
 }
 
 /// What is heard of one instance.
@@ -267,9 +294,9 @@ impl Instance {
         self.streaming = streaming;
         self.awaited.remove(&Awaited::Server);
         for kind in REGISTRY {
-            self.watch(kind, kind.versions().first().copied().unwrap_or_default());
+            self.watch(kind, resource(kind, kind.versions().first().copied().unwrap_or_default()));
         }
-        let custom = self.role.custom_kinds();
+        let custom = self.role.custom_kinds(&self.reading);
         if !custom.is_empty() {
             self.awaited.insert(Awaited::Definitions);
             let Teller { tell, wrap } = self.teller(What::Defined);
@@ -290,13 +317,13 @@ impl Instance {
             Defined::Kinds(served) => {
                 self.awaited.remove(&Awaited::Definitions);
                 let gone: Vec<Kind> =
-                    self.watches.keys().copied().filter(|kind| kind.is_configuration()).collect();
+                    self.watches.keys().copied().filter(|kind| !REGISTRY.contains(kind)).collect();
                 for kind in gone.into_iter().filter(|kind| !served.contains_key(kind)) {
                     self.unwatch(kind);
                 }
-                for (kind, version) in served {
+                for (kind, resource) in served {
                     if !self.watches.contains_key(&kind) {
-                        self.watch(kind, version);
+                        self.watch(kind, resource);
                     }
                 }
             }
@@ -310,16 +337,19 @@ impl Instance {
         }
     }
 
-    fn watch(&mut self, kind: Kind, version: &str) {
+    fn watch(&mut self, kind: Kind, resource: ApiResource) {
+        // whatever the group is called where it is served
+        let known = kind.versions().first().filter(|_| kind.is_multicluster());
+        let version = known.map_or_else(|| resource.version.clone(), |version| (*version).to_owned());
         let watched = Watched {
             client: self.client.clone(),
-            resource: resource(kind, version),
+            resource,
             namespace: Some(self.reading.namespace.clone()).filter(|ns| !ns.is_empty() && kind.namespaced()),
             fields: fields(kind).map(str::to_owned),
             labels: None,
             streaming: self.streaming,
         };
-        let held = Held::new(kind, version, &self.cluster, &self.reading.revision);
+        let held = Held::new(kind, &version, &self.cluster, &self.reading.revision);
         let judges = self.role == Role::Config && kind.is_configuration();
         let held = Arc::new(Mutex::new(if judges { held.judging() } else { held }));
         self.begun += 1;

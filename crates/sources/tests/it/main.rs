@@ -5,6 +5,8 @@ mod kubernetes;
 #[cfg(test)]
 mod mirror;
 #[cfg(test)]
+mod multicluster;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod remote;

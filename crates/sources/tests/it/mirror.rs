@@ -36,6 +36,8 @@ pub(crate) fn options() -> Options {
         revision: String::new(),
         namespace: String::new(),
         wanted: Wanted::default(),
+        multicluster: None,
+        remote_workloads: true,
         registries_namespace: "istio-system".to_owned(),
         remote_timeout: Duration::from_secs(30),
         insecure: String::new(),

@@ -19,32 +19,45 @@ pub(super) async fn define(client: &Client) -> Result<()> {
     let manager = PatchParams::apply("testkit").force();
     let kinds = || Kind::ALL.iter().filter(|kind| kind.is_configuration() && !kind.group().is_empty());
     for kind in kinds() {
-        let definition = definition(*kind);
+        let definition = definition(*kind, kind.group(), kind.versions());
         all.patch(&name(*kind), &manager, &Patch::Apply(&definition)).await?;
     }
     for kind in kinds() {
-        let served = async || {
-            let status = all.get(&name(*kind)).await.ok()?.status?;
-            let established = |condition: &CustomResourceDefinitionCondition| {
-                condition.type_ == "Established" && condition.status == "True"
-            };
-            status.conditions?.iter().any(established).then_some(())
-        };
-        eventually(&format!("{} is served", name(*kind)), PATIENCE, served)
-            .await
-            .map_err(|late| anyhow!(late))?;
+        until_served(&all, &name(*kind)).await?;
     }
     Ok(())
+}
+
+/// Defines one more kind, perhaps in another group than its own, and waits until it is served.
+///
+/// # Errors
+/// What the API server refuses.
+pub async fn define_in(client: &Client, kind: Kind, group: &str, version: &str) -> Result<()> {
+    let all: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = format!("{}.{group}", kind.plural());
+    let definition = definition(kind, group, &[version]);
+    all.patch(&name, &PatchParams::apply("testkit").force(), &Patch::Apply(&definition)).await?;
+    until_served(&all, &name).await
+}
+
+async fn until_served(all: &Api<CustomResourceDefinition>, name: &str) -> Result<()> {
+    let served = async || {
+        let status = all.get(name).await.ok()?.status?;
+        let established = |condition: &CustomResourceDefinitionCondition| {
+            condition.type_ == "Established" && condition.status == "True"
+        };
+        status.conditions?.iter().any(established).then_some(())
+    };
+    eventually(&format!("{name} is served"), PATIENCE, served).await.map_err(|late| anyhow!(late))
 }
 
 fn name(kind: Kind) -> String {
     format!("{}.{}", kind.plural(), kind.group())
 }
 
-fn definition(kind: Kind) -> serde_json::Value {
-    let stored = kind.versions().first().copied().unwrap_or_default();
-    let versions: Vec<_> = kind
-        .versions()
+fn definition(kind: Kind, group: &str, versions: &[&str]) -> serde_json::Value {
+    let stored = versions.first().copied().unwrap_or_default();
+    let versions: Vec<_> = versions
         .iter()
         .map(|version| {
             json!({
@@ -60,12 +73,12 @@ fn definition(kind: Kind) -> serde_json::Value {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": name(kind),
+            "name": format!("{}.{group}", kind.plural()),
             // groups of Kubernetes' own community are approved by name; these are copies for a test
             "annotations": {"api-approved.kubernetes.io": "unapproved, a copy for tests"},
         },
         "spec": {
-            "group": kind.group(),
+            "group": group,
             "scope": if kind.namespaced() { "Namespaced" } else { "Cluster" },
             "names": {
                 "kind": kind.name(),
