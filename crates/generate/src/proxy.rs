@@ -175,6 +175,15 @@ impl Hash for Proxy {
 pub(crate) const NODE_LABEL: &str = "kubernetes.io/hostname";
 
 impl Proxy {
+    /// Takes another id for the cluster it runs in, in the label that repeats it as well.
+    pub fn rename_cluster(&mut self, id: &Arc<str>) {
+        let label = self.labels.get_mut(metadata::CLUSTER_LABEL);
+        if let Some(label) = label.filter(|label| **label == self.cluster) {
+            *label = id.clone();
+        }
+        self.cluster = id.clone();
+    }
+
     /// Reads a node. Errors say what is wrong with the id or the metadata
     /// (as pilot/pkg/model/context.go: `ParseServiceNodeWithMetadata`).
     ///

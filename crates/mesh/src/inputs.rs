@@ -8,7 +8,7 @@ use config::{extensions, networking, security, telemetry};
 use tables::{Def, Level};
 
 use crate::gateways::Credential;
-use crate::key::{ObjectKey, ServiceKey, WorkloadKey};
+use crate::key::{MaterialKey, ObjectKey, ServiceKey, WorkloadKey};
 use crate::settings::Settings;
 
 /// An object as it was read: metadata (with its place in a file) and spec.
@@ -58,15 +58,6 @@ pub enum Instance {
     Pod(Fact<kubernetes::Pod>),
     /// A WorkloadEntry.
     Entry(Fact<networking::WorkloadEntry>),
-}
-
-/// Names a holder of certificates. A Secret and a ConfigMap may have the same name.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct MaterialKey {
-    /// True for a ConfigMap.
-    pub config_map: bool,
-    /// The object.
-    pub object: ObjectKey,
 }
 
 facts! {

@@ -22,6 +22,15 @@ impl fmt::Debug for ObjectKey {
     }
 }
 
+/// Names a holder of certificates. A Secret and a ConfigMap may have the same name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct MaterialKey {
+    /// True for a ConfigMap.
+    pub config_map: bool,
+    /// The object.
+    pub object: ObjectKey,
+}
+
 /// Names one service of the registry: a host name within the namespace that declares it
 /// (as pilot/pkg/model/push_context.go: `HostnameAndNamespace`).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -20,7 +20,7 @@ pub mod workloads;
 pub mod world;
 
 pub use inputs::{Batch, Fact};
-pub use key::{ObjectKey, ServiceKey, WorkloadKey, WorkloadKind};
+pub use key::{MaterialKey, ObjectKey, ServiceKey, WorkloadKey, WorkloadKind};
 pub use world::{Mesh, World};
 
 #[cfg(test)]

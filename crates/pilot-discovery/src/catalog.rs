@@ -89,6 +89,7 @@ struct Inner {
     events: Arc<Events>,
     admission: Admission,
     virtual_hosts: bool,
+    cluster_aliases: BTreeMap<String, Arc<str>>,
     questions: OnceLock<Weak<dyn Questions>>,
     registration: OnceLock<Registration>,
     /// Who says whose proxies are served Secrets; without a cluster, all proxies are.
@@ -138,10 +139,24 @@ impl Drop for Member {
 }
 
 /// How the catalog behaves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Virtual hosts as resources of their own, for Envoys that can (`MELTEMI_VHDS`).
     pub virtual_hosts: bool,
+    /// Other names of clusters that proxies may say they are of, each with the id it stands for (`--clusterAliases`).
+    pub cluster_aliases: BTreeMap<String, Arc<str>>,
+}
+
+impl Options {
+    /// As the program was told.
+    #[must_use]
+    pub fn of(options: &crate::options::Options) -> Self {
+        let aliases = options.cluster_aliases.iter();
+        Self {
+            virtual_hosts: options.virtual_hosts,
+            cluster_aliases: aliases.map(|(alias, id)| (alias.clone(), id.as_str().into())).collect(),
+        }
+    }
 }
 
 impl MeshCatalog {
@@ -157,6 +172,7 @@ impl MeshCatalog {
             events,
             admission,
             virtual_hosts: options.virtual_hosts,
+            cluster_aliases: options.cluster_aliases,
             questions: OnceLock::new(),
             registration: OnceLock::new(),
             secrets: OnceLock::new(),
@@ -252,6 +268,10 @@ impl MeshCatalog {
         let mut proxy = Proxy::from_node(node)?;
         let wanted = self.0.virtual_hosts && variant == xds::Variant::Delta && agent_keeps_hosts_back(node);
         proxy.capabilities.virtual_hosts &= wanted;
+        // as pilot/pkg/xds/ads.go: initConnection
+        if let Some(id) = self.0.cluster_aliases.get(&*proxy.cluster) {
+            proxy.rename_cluster(id);
+        }
         Ok(proxy)
     }
 }

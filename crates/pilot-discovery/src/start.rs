@@ -163,14 +163,14 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
 
     let mesh = Mesh::new(settings);
-    let served = catalog::Options { virtual_hosts: options.virtual_hosts };
+    let served = catalog::Options::of(&options);
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
     trace(&options, &catalog, &metrics)?;
     let registration =
         cluster.as_ref().and_then(|to| Registration::new(&options, to.clone(), clock.clone(), &metrics));
     if let Some(clusters) = &clusters {
-        let aliases = options.cluster_aliases.clone();
-        catalog.judge_secrets(Arc::new(clusters.clone()), aliases, options.secret_access_pace, &metrics);
+        let (aliases, pace) = (options.cluster_aliases.clone(), options.secret_access_pace);
+        catalog.judge_secrets(trust::secret_reviewers(&options, clusters), aliases, pace, &metrics);
     }
     let reports = Reports::of(&options, cluster.as_ref()).await;
     let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
@@ -366,6 +366,7 @@ fn clusters_of(options: &Options) -> kubernetes::Options {
         }),
         remote_workloads: switches.pilot_enable_cross_cluster_workload_entry
             && switches.pilot_enable_k8s_select_workload_entries,
+        remote_credentials: switches.pilot_enable_remote_credentials_controller,
         registries_namespace: options.registries_namespace.clone(),
         remote_timeout: switches.pilot_remote_cluster_timeout.to_std().unwrap_or(Duration::from_secs(30)),
         insecure: switches.pilot_insecure_multicluster_kubeconfig_options.clone(),

@@ -145,6 +145,8 @@ switches! {
         "Headless services are balanced over their endpoints.";
     PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY pilot_enable_cross_cluster_workload_entry: bool = true,
         "WorkloadEntries of other clusters are read: Services there and ServiceEntries here may select them.";
+    PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER pilot_enable_remote_credentials_controller: bool = true,
+        "Gateways of another cluster are served the Secrets of that cluster, before those of ours.";
     ENABLE_MCS_SERVICE_DISCOVERY enable_mcs_service_discovery: bool = false,
         "Other clusters see the endpoints of a Service only where a ServiceExport says so.";
     ENABLE_MCS_HOST enable_mcs_host: bool = false,

@@ -13,6 +13,9 @@ use super::{Capabilities, Interception, IpMode, OwnWorkload, Proxy, ProxyKind};
 /// Keys that have a field of their own or that no builder asks for in text form.
 const STRUCTURED: [&str; 4] = ["LABELS", "PROXY_CONFIG", "ANNOTATIONS", "PLATFORM_METADATA"];
 
+/// The label that repeats the cluster of a workload.
+pub(super) const CLUSTER_LABEL: &str = "topology.istio.io/cluster";
+
 /// Keys that builders look at by [`Proxy::meta`] and [`Proxy::flag`].
 const LOOKED_AT: [&str; 18] = [
     "DNS_AUTO_ALLOCATE",
@@ -199,7 +202,7 @@ impl Place<'_> {
             ("topology.kubernetes.io/region", &self.locality.region),
             ("topology.kubernetes.io/zone", &self.locality.zone),
             ("topology.istio.io/subzone", &self.locality.subzone),
-            ("topology.istio.io/cluster", self.cluster),
+            (CLUSTER_LABEL, self.cluster),
             ("kubernetes.io/hostname", self.node),
         ];
         labels.extend(own.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (Arc::from(k), v.clone())));

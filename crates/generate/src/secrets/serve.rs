@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use config::Kind;
-use mesh::World;
 use mesh::gateways::Credential;
+use mesh::{MaterialKey, ObjectKey, World};
 use proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use proto::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, Secret, TlsCertificate, secret,
@@ -20,6 +20,8 @@ use crate::proxy::Proxy;
 /// Where a resource name leads.
 struct Reference {
     config_map: bool,
+    /// To the proxy's own cluster first.
+    own_cluster: bool,
     namespace: Arc<str>,
     name: String,
 }
@@ -33,14 +35,16 @@ fn parse(resource: &str, own: &Arc<str>) -> Option<Reference> {
     };
     if let Some(rest) = resource.strip_prefix("kubernetes://") {
         let (namespace, name) = split(rest);
-        return Some(Reference { config_map: false, namespace, name });
+        return Some(Reference { config_map: false, own_cluster: true, namespace, name });
     }
     if let Some(rest) = resource.strip_prefix("kubernetes-gateway://") {
         let (namespace, name) = rest.split_once('/')?;
-        return Some(Reference { config_map: false, namespace: namespace.into(), name: name.to_owned() });
+        let (namespace, name) = (namespace.into(), name.to_owned());
+        return Some(Reference { config_map: false, own_cluster: false, namespace, name });
     }
     let (namespace, name) = resource.strip_prefix("configmap://")?.split_once('/')?;
-    Some(Reference { config_map: true, namespace: namespace.into(), name: name.to_owned() })
+    let (namespace, name) = (namespace.into(), name.to_owned());
+    Some(Reference { config_map: true, own_cluster: false, namespace, name })
 }
 
 /// The namespace that a resource name leads to, for a proxy of namespace `own`; `None` for other names.
@@ -49,14 +53,31 @@ pub(crate) fn namespace_of(resource: &str, own: &Arc<str>) -> Option<Arc<str>> {
 }
 
 /// The secret of this name for a proxy, if it may have it: secrets of its own namespace and CA bundles in ConfigMaps.
-/// References across namespaces need a grant, which only Gateway API gives.
+/// References across namespaces need a grant, which only Gateway API gives. A Secret is looked for in the proxy's cluster,
+/// then in the config cluster; what a Gateway of the Gateway API or a ConfigMap names stands in the latter alone
+/// (as pilot/pkg/credentials/kube/multicluster.go: `AggregateController`).
 pub fn resource<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy, name: &str) -> Option<Resource> {
     let reference = parse(name, &proxy.namespace)?;
     if !reference.config_map && reference.namespace != proxy.namespace {
         return None;
     }
+    let ours = &crate::settings(r, world).cluster;
+    let first = (reference.own_cluster && proxy.cluster != *ours).then_some(&proxy.cluster);
+    first.into_iter().chain([ours]).find_map(|cluster| of_cluster(r, world, cluster, &reference, name))
+}
+
+/// What a cluster has under the name, if it is what is asked for.
+fn of_cluster<L: Level>(
+    r: &Reads<L>,
+    world: &World,
+    cluster: &Arc<str>,
+    reference: &Reference,
+    name: &str,
+) -> Option<Resource> {
     let read = |n: &str| {
-        let row = world.credentials.get(r, &(reference.config_map, reference.namespace.clone(), n.into()))?;
+        let (cluster, namespace) = (cluster.clone(), reference.namespace.clone());
+        let object = ObjectKey { cluster, namespace, name: n.into() };
+        let row = world.credentials.get(r, &MaterialKey { config_map: reference.config_map, object })?;
         provenance::resource(
             r,
             TypeName::Secret,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tables::{Def, Level, Reads};
 
 use super::Credential;
-use crate::inputs::MaterialKey;
+use crate::key::MaterialKey;
 use crate::world::{Credentials, Ground};
 
 /// What the data of a Secret holds, if it may be a certificate. Upstream's own key names (`cert`, `key`, `cacert`,
@@ -51,15 +51,16 @@ fn of<'d>(value: impl Fn(&str) -> Option<&'d [u8]>) -> Option<Credential> {
     Some(Credential { chain, key, ca, crl, staple, docker })
 }
 
-/// Stage: the certificates of the config cluster.
+/// Stage: the certificates of the config cluster, and those in Secrets of other clusters, which gateways there may name
+/// (as pilot/pkg/credentials/kube/multicluster.go).
 pub(crate) fn row<L: Level>(
     r: &Reads<L>,
     ground: Ground<'_>,
     key: &MaterialKey,
     credential: &Credential,
 ) -> Vec<(<Credentials as Def>::Key, Credential)> {
-    if ground.local(r, &key.object).is_none() {
-        return Vec::new();
-    }
-    vec![((key.config_map, key.object.namespace.clone(), key.object.name.clone()), credential.clone())]
+    let Some(settings) = ground.seen(r, &key.object) else { return Vec::new() };
+    let is_ours = key.object.cluster == settings.cluster;
+    let is_theirs = !key.config_map && settings.switches.pilot_enable_remote_credentials_controller;
+    if is_ours || is_theirs { vec![(key.clone(), credential.clone())] } else { Vec::new() }
 }

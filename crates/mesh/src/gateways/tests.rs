@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use expect_test::expect;
 
 use crate::World;
-use crate::fixture::check;
+use crate::fixture::{check, mesh_of, settings, settings_of};
 
 fn credentials(world: &World) -> String {
     let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
     let mut out = String::new();
-    for ((config_map, namespace, name), c) in world.credentials.iter() {
-        let kind = if *config_map { "ConfigMap" } else { "Secret" };
+    for (key, c) in world.credentials.iter() {
+        let kind = if key.config_map { "ConfigMap" } else { "Secret" };
         let _ = writeln!(
             out,
-            "{kind} {namespace}/{name} chain={} key={} ca={} crl={} staple={} docker={}",
+            "{kind} {:?} chain={} key={} ca={} crl={} staple={} docker={}",
+            key.object,
             text(&c.chain),
             text(&c.key),
             text(&c.ca),
@@ -46,11 +47,11 @@ fn both_ways_to_name_the_parts_of_a_certificate_are_read() {
 "#,
         credentials,
         &expect![[r#"
-            Secret default/generic chain=C key=K ca=A crl=L staple= docker=
-            Secret default/only-ca chain= key= ca=A crl=L staple= docker=
-            Secret default/pull chain= key= ca= crl= staple= docker={}
-            Secret default/tls chain=C key=K ca=A crl=L staple=S docker=
-            ConfigMap default/bundle chain= key= ca=A crl= staple= docker=
+            Secret Kubernetes:default/generic chain=C key=K ca=A crl=L staple= docker=
+            Secret Kubernetes:default/only-ca chain= key= ca=A crl=L staple= docker=
+            Secret Kubernetes:default/pull chain= key= ca= crl= staple= docker={}
+            Secret Kubernetes:default/tls chain=C key=K ca=A crl=L staple=S docker=
+            ConfigMap Kubernetes:default/bundle chain= key= ca=A crl= staple= docker=
         "#]],
     );
 }
@@ -62,4 +63,21 @@ fn a_key_is_never_printed() {
     );
     let shown = format!("{:?}", mesh.world().credentials);
     assert!(shown.contains("5 bytes") && !shown.contains("hush") && !shown.contains("104, 117"), "{shown}");
+}
+
+#[test]
+fn secrets_of_other_clusters_are_theirs_and_config_maps_are_nobodys() {
+    let objects = "
+{apiVersion: v1, kind: Secret, metadata: {name: tls}, stringData: {tls.crt: C, tls.key: K}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: bundle}, data: {ca.crt: A}}
+";
+    let clusters = [("Kubernetes", objects), ("remote", objects)];
+    let ours = "Secret Kubernetes:default/tls chain=C key=K ca= crl= staple= docker=\n";
+    let theirs = "Secret remote:default/tls chain=C key=K ca= crl= staple= docker=\n";
+    let bundle = "ConfigMap Kubernetes:default/bundle chain= key= ca=A crl= staple= docker=\n";
+    let mesh = mesh_of(settings(), &clusters);
+    assert_eq!(credentials(&mesh.world()), format!("{ours}{theirs}{bundle}"));
+    let off = settings_of("", &[("PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER", "false")]);
+    assert_eq!(credentials(&mesh_of(off, &clusters).world()), format!("{ours}{bundle}"));
 }

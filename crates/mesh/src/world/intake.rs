@@ -11,7 +11,7 @@ use config::{Kind, Meta, Object, Spec, kubernetes};
 use super::commit::Facts;
 use crate::gateways::credentials;
 use crate::inputs::*;
-use crate::key::{ObjectKey, WorkloadKey, WorkloadKind};
+use crate::key::{MaterialKey, ObjectKey, WorkloadKey, WorkloadKind};
 
 /// Put behind the name of a WasmPlugin where it stands among TrafficExtensions; no object can have such a name.
 const PLUGIN: &str = "~istio-translated-wasmplugin";

@@ -9,7 +9,7 @@ use tables::{Def, Level};
 use crate::endpoints::{EndpointAccounts, Endpoints};
 use crate::gateways::{Credential, GatewayRow};
 use crate::inputs::ClaimKey;
-use crate::key::{ServiceKey, WorkloadKey};
+use crate::key::{MaterialKey, ServiceKey, WorkloadKey};
 use crate::networks::NetworkGateways;
 use crate::policies::{AccessPolicy, Extension, Patch, PeerPolicy, Policy, RequestPolicy, TelemetryPolicy};
 use crate::routes::{Head, Layer4, VirtualService};
@@ -62,8 +62,8 @@ deduced! {
     Sidecars = 180, Named => SidecarRow;
     /// Gateway resources.
     Gateways = 190, Named => GatewayRow;
-    /// Secrets and ConfigMaps that may hold certificates. Key: (is a ConfigMap, namespace, name).
-    Credentials = 195, (bool, Arc<str>, Arc<str>) => Credential;
+    /// Secrets that may hold certificates, and ConfigMaps of the config cluster.
+    Credentials = 195, MaterialKey => Credential;
     /// PeerAuthentications.
     PeerPolicies = 200, Named => PeerPolicy;
     /// RequestAuthentications.

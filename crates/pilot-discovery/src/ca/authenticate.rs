@@ -24,7 +24,7 @@ pub mod token_review;
 pub use client_certificate::ClientCertificate;
 pub use forwarded::ForwardedCertificate;
 pub use jwt::{JwtAuthenticator, JwtRule, KeySource, RuleError};
-pub use token_review::{KubernetesTokens, ReviewCounters, Reviewers};
+pub use token_review::{KubernetesTokens, OwnCluster, ReviewCounters, Reviewers};
 
 /// What a peer brings to prove who it is.
 #[derive(Debug, Clone, Default)]

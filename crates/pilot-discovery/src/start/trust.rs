@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::Failure;
 use crate::ca::authenticate::{
-    ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, ReviewCounters,
-    token_review,
+    ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, OwnCluster,
+    ReviewCounters, Reviewers, token_review,
 };
 use crate::ca::impersonation::{NodeAuthorizer, PodsOf};
 use crate::ca::state::Checks;
@@ -136,6 +136,15 @@ fn chain_of(
         chain.push(Arc::new(forwarded));
     }
     Chain::new(chain)
+}
+
+/// Whose API servers say who may list Secrets: of all clusters, or of our own if Secrets of others are not served (as
+/// pilot/pkg/credentials/kube/multicluster.go: `Authorize` without a controller).
+pub(super) fn secret_reviewers(options: &Options, clusters: &Directory) -> Arc<dyn Reviewers> {
+    match options.switches.pilot_enable_remote_credentials_controller {
+        true => Arc::new(clusters.clone()),
+        false => Arc::new(OwnCluster(clusters.clone())),
+    }
 }
 
 /// Who believes the tokens that the API server believes, if there is one.

@@ -37,6 +37,8 @@ pub struct Options {
     pub multicluster: Option<Multicluster>,
     /// `PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY`: whether WorkloadEntries of other clusters are read.
     pub remote_workloads: bool,
+    /// `PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER`: whether Secrets of other clusters are read.
+    pub remote_credentials: bool,
     /// Where Secrets name other clusters (`--clusterRegistriesNamespace`).
     pub registries_namespace: String,
     /// After this long another cluster that says nothing is not waited for (`PILOT_REMOTE_CLUSTER_TIMEOUT`).
@@ -126,6 +128,7 @@ impl Options {
             wanted: self.wanted.clone(),
             multicluster: self.multicluster.clone(),
             remote_workloads: self.remote_workloads,
+            remote_credentials: self.remote_credentials,
         }
     }
 }

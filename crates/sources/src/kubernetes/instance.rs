@@ -65,9 +65,20 @@ impl Role {
         Kind::ALL.iter().filter(of).map(|kind| (*kind, served(kind))).collect()
     }
 
+    /// The kinds of Kubernetes that are read. Of another cluster no ConfigMaps, and its Secrets for its own gateways (as
+    /// pilot/pkg/credentials/kube/multicluster.go).
+    fn kinds(self, reading: &Reading) -> impl Iterator<Item = Kind> + use<> {
+        let credentials = reading.remote_credentials;
+        REGISTRY.into_iter().filter(move |kind| match kind {
+            Kind::ConfigMap => self != Self::Remote,
+            Kind::Secret => self != Self::Remote || credentials,
+            _ => true,
+        })
+    }
+
     /// Whether the mesh is not to be served without this kind.
     fn needs(self, kind: Kind) -> bool {
-        let optional = matches!(kind, Kind::Secret | Kind::ConfigMap | Kind::WorkloadEntry);
+        let optional = matches!(kind, Kind::Secret | Kind::WorkloadEntry);
         self != Self::Remote || !optional && !kind.is_multicluster()
     }
 }
@@ -85,6 +96,8 @@ pub(crate) struct Reading {
     pub(crate) multicluster: Option<Multicluster>,
     /// Whether WorkloadEntries of other clusters are read (`PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY`).
     pub(crate) remote_workloads: bool,
+    /// Whether their Secrets are (`PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER`).
+    pub(crate) remote_credentials: bool,
 }
 
 /// How API servers serve the Multi-Cluster Services API, and what of it is read.
@@ -293,7 +306,7 @@ impl Instance {
     fn reached(&mut self, streaming: bool) {
         self.streaming = streaming;
         self.awaited.remove(&Awaited::Server);
-        for kind in REGISTRY {
+        for kind in self.role.kinds(&self.reading) {
             self.watch(kind, resource(kind, kind.versions().first().copied().unwrap_or_default()));
         }
         let custom = self.role.custom_kinds(&self.reading);

@@ -38,6 +38,7 @@ pub(crate) fn options() -> Options {
         wanted: Wanted::default(),
         multicluster: None,
         remote_workloads: true,
+        remote_credentials: true,
         registries_namespace: "istio-system".to_owned(),
         remote_timeout: Duration::from_secs(30),
         insecure: String::new(),

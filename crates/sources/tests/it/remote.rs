@@ -27,12 +27,16 @@ async fn another_cluster_joins_changes_its_credentials_without_a_flap_and_leaves
     shop(&one).await;
     shop(&two).await;
     apply(&two, Kind::Service, "shop", "stock", service(80)).await;
+    apply(&two, Kind::Secret, "shop", "tls", json!({"stringData": {"tls.crt": "C", "tls.key": "K"}})).await;
+    apply(&two, Kind::ConfigMap, "shop", "bundle", json!({"data": {"ca.crt": "A"}})).await;
     let mut mirror = Mirror::of(one.clone(), options()).await;
     assert!(mirror.directory.others().is_empty());
 
     name(&one, &[("two", second.kubeconfig().unwrap()), ("one", second.kubeconfig().unwrap())]).await;
     mirror.until("the other cluster", |m| m.get("two", Kind::Service, "shop", "stock").is_some()).await;
     assert_eq!(mirror.count("two", Kind::VirtualService), 0, "its configuration is its own");
+    assert_eq!(mirror.count("two", Kind::Secret), 1, "its gateways may name its Secrets");
+    assert_eq!(mirror.count("two", Kind::ConfigMap), 0, "nobody may name its ConfigMaps");
     assert_eq!(mirror.directory.others()[0].state, State::Synced);
     assert_eq!(mirror.directory.others().len(), 1, "our own cluster is no other one");
     assert!(mirror.directory.client("two").is_some() && mirror.directory.client("three").is_none());

@@ -60,6 +60,19 @@ impl Reviewers for Directory {
     }
 }
 
+/// Our own cluster alone.
+pub struct OwnCluster(pub Directory);
+
+impl Reviewers for OwnCluster {
+    fn client(&self, cluster: &str) -> Option<kube::Client> {
+        self.0.client(cluster).filter(|_| *cluster == **self.0.own())
+    }
+
+    fn clusters(&self) -> Vec<String> {
+        vec![self.0.own().to_string()]
+    }
+}
+
 /// What tokens are asked about.
 #[derive(Debug, Clone)]
 pub struct Rules {

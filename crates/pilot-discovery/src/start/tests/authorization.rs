@@ -21,16 +21,16 @@ use super::upstream_agent::{ask, connect, connect_as, text};
 use super::*;
 
 /// The Secret that the Gateway of `shop` names, and the CA certificate in it.
-const SECRET: &str = "kubernetes://cert";
-const CA: &str = "kubernetes://cert-cacert";
+pub(super) const SECRET: &str = "kubernetes://cert";
+pub(super) const CA: &str = "kubernetes://cert-cacert";
 
 const GATEWAY: &str = "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: gw, namespace: shop}, spec: {selector: {istio: gw}, \
     servers: [{port: {number: 8443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: MUTUAL, credentialName: cert}}]}}";
 
 /// A pod's account; its pod is `<account>-1`.
-type Account = (&'static str, &'static str);
+pub(super) type Account = (&'static str, &'static str);
 
-const GW: Account = ("shop", "gw");
+pub(super) const GW: Account = ("shop", "gw");
 const WEB: Account = ("shop", "web");
 const BANK: Account = ("bank", "web");
 const AGENT: Account = ("istio-system", "ztunnel");
@@ -40,7 +40,7 @@ fn spiffe((namespace, account): Account) -> String {
 }
 
 /// An API server with the accounts; none of them may list Secrets yet.
-async fn cluster_of(accounts: &[Account]) -> (ApiServer, kube::Client) {
+pub(super) async fn cluster_of(accounts: &[Account]) -> (ApiServer, kube::Client) {
     let server = ApiServer::start().await.unwrap();
     let client = server.client().await.unwrap();
     for name in ["istio-system", "shop", "bank"] {
@@ -52,7 +52,7 @@ async fn cluster_of(accounts: &[Account]) -> (ApiServer, kube::Client) {
     (server, client)
 }
 
-async fn grant(client: &kube::Client, (namespace, account): Account) {
+pub(super) async fn grant(client: &kube::Client, (namespace, account): Account) {
     let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}]);
     apply::<Role>(client, namespace, json!({"metadata": {"name": "secrets"}, "rules": rules})).await;
     let binding = json!({
@@ -63,7 +63,7 @@ async fn grant(client: &kube::Client, (namespace, account): Account) {
     apply::<RoleBinding>(client, namespace, binding).await;
 }
 
-async fn token(client: &kube::Client, account: Account) -> String {
+pub(super) async fn token(client: &kube::Client, account: Account) -> String {
     token_of(client, account, json!({"audiences": ["istio-ca"]})).await
 }
 
@@ -74,13 +74,12 @@ async fn token_of(client: &kube::Client, (namespace, account): Account, spec: Va
     made.status.unwrap().token.unwrap()
 }
 
-/// The control plane of a cluster with a Gateway in `shop`, and the roots of its certificates. The accounts in `trusted` are
-/// trusted with their nodes.
-async fn started_in(
+/// The control plane of a cluster with a Gateway in `shop`, with edited options, and the roots of its certificates.
+pub(super) async fn started_in(
     server: &ApiServer,
     client: &kube::Client,
     folder: &Path,
-    trusted: &str,
+    edit: impl FnOnce(&mut Options),
 ) -> (Running, Vec<u8>) {
     let data = json!({"tls.crt": "CHAIN", "tls.key": "KEY", "ca.crt": "ROOT"});
     apply::<Secret>(client, "shop", json!({"metadata": {"name": "cert"}, "stringData": data})).await;
@@ -88,7 +87,7 @@ async fn started_in(
     let plain = format!("--grpcAddr=unix://{}", folder.join("xds.sock").display());
     let mut options = options_of(server, folder, &plain);
     options.secret_access_pace = Duration::from_millis(200);
-    trusted.clone_into(&mut options.switches.ca_trusted_node_accounts);
+    edit(&mut options);
     let running = start(options).await.unwrap();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
     let root = secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone();
@@ -96,13 +95,13 @@ async fn started_in(
 }
 
 /// A connection and the headers of its calls.
-struct Caller {
+pub(super) struct Caller {
     channel: Channel,
     headers: http::HeaderMap,
 }
 
 impl Caller {
-    async fn with(root: &[u8], running: &Running, token: Option<&str>) -> Self {
+    pub(super) async fn with(root: &[u8], running: &Running, token: Option<&str>) -> Self {
         let bearer = token.map(|token| format!("Bearer {token}").parse().unwrap());
         let bearer = bearer.map(|value| (http::header::AUTHORIZATION, value));
         Self { channel: connect(root, running).await, headers: bearer.into_iter().collect() }
@@ -137,7 +136,7 @@ impl Caller {
         }
     }
 
-    fn stream(&self, variant: Variant, node: Node) -> Stream {
+    pub(super) fn stream(&self, variant: Variant, node: Node) -> Stream {
         Stream::new(self.channel.clone(), variant, node, self.headers.clone())
     }
 
@@ -202,7 +201,7 @@ fn pod((namespace, account): Account) -> String {
     format!("{account}-1.{namespace}")
 }
 
-fn node(kind: &str, account: Account) -> Node {
+pub(super) fn node(kind: &str, account: Account) -> Node {
     let labels = Struct { fields: [("istio".to_owned(), text("gw"))].into() };
     let mut fields: std::collections::BTreeMap<_, _> =
         [("CLUSTER_ID", "Kubernetes"), ("NAMESPACE", account.0), ("SERVICE_ACCOUNT", account.1)]
@@ -216,7 +215,7 @@ fn node(kind: &str, account: Account) -> Node {
 }
 
 /// How often an API server said that an account may not list Secrets.
-async fn denied(running: &Running) -> u64 {
+pub(super) async fn denied(running: &Running) -> u64 {
     let text = get(running, 3, "/metrics").await.unwrap();
     let line = text.lines().find_map(|line| {
         line.strip_prefix("pilot_sds_access_review_count_total{result=\"denied\"} ")
@@ -226,7 +225,7 @@ async fn denied(running: &Running) -> u64 {
 }
 
 /// Reads until the Secret comes, or until the API server has said more often than `before` that it must not.
-async fn held_or_denied(running: &Running, stream: &mut Stream, before: u64) -> Result<bool, String> {
+pub(super) async fn held_or_denied(running: &Running, stream: &mut Stream, before: u64) -> Result<bool, String> {
     let has = |response: &RawResponse| response.resources.iter().any(|r| r.name == SECRET);
     let found = testkit::eventually(
         "the Secret, or the word that it is not given",
@@ -245,7 +244,7 @@ async fn held_or_denied(running: &Running, stream: &mut Stream, before: u64) -> 
 }
 
 /// Reads until a response of secrets is as wanted.
-async fn secrets_until(stream: &mut Stream, wanted: impl Fn(&RawResponse) -> bool) -> RawResponse {
+pub(super) async fn secrets_until(stream: &mut Stream, wanted: impl Fn(&RawResponse) -> bool) -> RawResponse {
     loop {
         let response = next(stream).await.unwrap();
         stream.answer(&response, None, &[]);
@@ -255,7 +254,7 @@ async fn secrets_until(stream: &mut Stream, wanted: impl Fn(&RawResponse) -> boo
     }
 }
 
-fn names(response: &RawResponse) -> Vec<&str> {
+pub(super) fn names(response: &RawResponse) -> Vec<&str> {
     response.resources.iter().map(|resource| resource.name.as_str()).collect()
 }
 
@@ -263,7 +262,7 @@ fn names(response: &RawResponse) -> Vec<&str> {
 async fn a_gateway_has_its_secret_as_long_as_its_account_may_list_secrets() {
     let (server, client) = cluster_of(&[GW]).await;
     let folder = tempfile::tempdir().unwrap();
-    let (running, root) = started_in(&server, &client, folder.path(), "").await;
+    let (running, root) = started_in(&server, &client, folder.path(), |_| {}).await;
     let caller = Caller::with(&root, &running, Some(&token(&client, GW).await)).await;
 
     let before = denied(&running).await;
@@ -319,7 +318,7 @@ async fn everybody_may_what_is_theirs_and_nothing_else() {
     let (_elsewhere, other) = cluster_of(&[WEB]).await;
     grant(&client, GW).await;
     let folder = tempfile::tempdir().unwrap();
-    let (running, root) = started_in(&server, &client, folder.path(), "").await;
+    let (running, root) = started_in(&server, &client, folder.path(), |_| {}).await;
     let mut connected = Vec::new();
     for account in [GW, BANK] {
         let caller = Caller::with(&root, &running, Some(&token(&client, account).await)).await;
@@ -391,7 +390,10 @@ async fn an_account_that_is_trusted_with_nodes_gets_certificates_of_what_runs_on
     pod_on(&client, GW, "n1").await;
     pod_on(&client, BANK, "n2").await;
     let folder = tempfile::tempdir().unwrap();
-    let (running, root) = started_in(&server, &client, folder.path(), "istio-system/ztunnel,nonsense").await;
+    let trust = |options: &mut Options| {
+        "istio-system/ztunnel,nonsense".clone_into(&mut options.switches.ca_trusted_node_accounts);
+    };
+    let (running, root) = started_in(&server, &client, folder.path(), trust).await;
     let bound = Caller::with(&root, &running, Some(&agent)).await;
     assert_eq!(bound.certified(AGENT, AGENT, Some(GW)).await, spiffe(GW), "it runs beside it");
     assert_eq!(bound.certified(AGENT, AGENT, None).await, "own");
