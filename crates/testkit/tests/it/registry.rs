@@ -17,11 +17,14 @@ use generate::TypeName;
 use mesh::settings::Settings;
 use mesh::{Batch, Mesh, ObjectKey, World};
 use proto::envoy::config::cluster::v3::{Cluster, cluster::ClusterDiscoveryType, cluster::DiscoveryType};
-use proto::envoy::config::core::v3::{Address, HealthStatus, Node, address, socket_address::PortSpecifier};
+use proto::envoy::config::core::v3::{
+    Address, DataSource, HealthStatus, Node, address, data_source::Specifier, socket_address::PortSpecifier,
+};
 use proto::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
 };
 use proto::envoy::config::route::v3::RouteConfiguration;
+use proto::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
 use proto::google::protobuf::{Struct, Value, value::Kind};
 use proto::istio::networking::nds::v1::NameTable;
 use testkit::check::{Output, node};
@@ -168,6 +171,7 @@ fn answers(world: &Arc<World>, words: &str, body: &str) -> String {
             "inbound" => inbound(&output, of),
             "listeners" => output.names(TypeName::Listener).iter().map(|name| (*name).to_owned()).collect(),
             "names" => names(&output, of),
+            "secrets" => secrets(&output),
             other => panic!("nobody knows what {other:?} asks for"),
         };
         let _ = writeln!(out, "? {question}");
@@ -272,6 +276,23 @@ fn show(address: &Address) -> String {
         Some(address::Address::Pipe(pipe)) => format!("unix://{}", pipe.path),
         _ => "?".to_owned(),
     }
+}
+
+/// The secrets that are served, with the certificates in them, which need be none here.
+fn secrets(output: &Output) -> Vec<String> {
+    let text = |source: Option<DataSource>| match source.and_then(|source| source.specifier) {
+        Some(Specifier::InlineBytes(bytes)) => String::from_utf8(bytes).unwrap(),
+        _ => String::new(),
+    };
+    let line = |name: &str| {
+        let secret: Secret = output.get(TypeName::Secret, name).unwrap();
+        match secret.r#type {
+            Some(secret::Type::TlsCertificate(own)) => format!("{name}: {}", text(own.certificate_chain)),
+            Some(secret::Type::ValidationContext(roots)) => format!("{name}: {}", text(roots.trusted_ca)),
+            _ => name.to_owned(),
+        }
+    };
+    output.names(TypeName::Secret).into_iter().map(line).collect()
 }
 
 /// The addresses of a name, or of all names.
