@@ -368,6 +368,9 @@ fn clusters_of(options: &Options) -> kubernetes::Options {
             && switches.pilot_enable_k8s_select_workload_entries,
         remote_credentials: switches.pilot_enable_remote_credentials_controller,
         registries_namespace: options.registries_namespace.clone(),
+        kubeconfigs: Some(&switches.pilot_multicluster_kubeconfig_path)
+            .filter(|path| !path.is_empty())
+            .map(Into::into),
         remote_timeout: switches.pilot_remote_cluster_timeout.to_std().unwrap_or(Duration::from_secs(30)),
         insecure: switches.pilot_insecure_multicluster_kubeconfig_options.clone(),
     }

@@ -14,7 +14,7 @@ use mesh::{Batch, ObjectKey};
 use crate::change::{Change, Edit, What};
 
 mod claims;
-mod walk;
+pub(crate) mod walk;
 
 #[cfg(test)]
 mod tests;

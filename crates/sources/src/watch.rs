@@ -201,6 +201,21 @@ impl Sources {
     }
 }
 
+/// Tells when something moves at `path` or below; `None` (and said) if the system has no watcher to give.
+pub(crate) fn hear(path: &Path, moved: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let watched = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.map_or(true, |event| matters(event.kind)) {
+            // one waiting message says it all
+            let _ = moved.try_send(());
+        }
+    })
+    .and_then(|mut watcher| watcher.watch(path, RecursiveMode::Recursive).map(|()| watcher));
+    let warn = |error| {
+        tracing::warn!(target: "model", "cannot watch {} ({error}); looking every {POLL:?}", path.display());
+    };
+    watched.map_err(warn).ok()
+}
+
 /// Ends when ConfigMaps of the API server are other ones; never without an API server.
 async fn changed(maps: &mut Option<tokio::sync::watch::Receiver<Maps>>) {
     let ended = match maps {
@@ -222,7 +237,7 @@ fn matters(kind: EventKind) -> bool {
 }
 
 /// Waits until the disk rests for a moment.
-async fn rest(moves: &mut mpsc::Receiver<()>) {
+pub(crate) async fn rest(moves: &mut mpsc::Receiver<()>) {
     let end = Instant::now() + RESTLESS;
     while Instant::now() < end {
         match timeout(QUIET, moves.recv()).await {

@@ -51,7 +51,7 @@ const NOT_YET_ON: [&str; 43] = [
 ];
 
 /// What takes a value that nothing here uses yet.
-const NOT_YET_SET: [&str; 23] = [
+const NOT_YET_SET: [&str; 22] = [
     "AUDIENCE",
     "BLOCKED_CIDRS_IN_JWKS_URIS",
     "BLOCKED_CIDRS_IN_WASM_FETCH",
@@ -69,7 +69,6 @@ const NOT_YET_SET: [&str; 23] = [
     "PILOT_HBONE_INITIAL_STREAM_WINDOW_SIZE",
     "PILOT_JWT_ENABLE_REMOTE_JWKS",
     "PILOT_JWT_PUB_KEY_REFRESH_INTERVAL",
-    "PILOT_MULTICLUSTER_KUBECONFIG_PATH",
     "PILOT_MX_ADDITIONAL_LABELS",
     "PILOT_SIDECAR_PICK_BEST_SERVICE_NAMESPACE",
     "PLATFORM",

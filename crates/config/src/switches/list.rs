@@ -34,6 +34,8 @@ switches! {
         "Of those not read, custom resources that are read all the same.";
     PILOT_REMOTE_CLUSTER_TIMEOUT pilot_remote_cluster_timeout: Duration = Duration::from_secs(30),
         "How long the start waits for another cluster.";
+    PILOT_MULTICLUSTER_KUBECONFIG_PATH pilot_multicluster_kubeconfig_path: String = text(""),
+        "A folder of kubeconfigs, or one, that name other clusters instead of Secrets.";
     PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS pilot_insecure_multicluster_kubeconfig_options: String = text(""),
         "What kubeconfigs of other clusters may have though it runs or reads something here: exec, tokenFile, clientCertificate, clientKey, certificateAuthority, or the name of an authentication provider.";
     ENABLE_LEADER_ELECTION enable_leader_election: bool = true,

@@ -15,7 +15,7 @@ const LARGEST: u64 = 64 << 20;
 
 /// By what one sees that a file's content may be another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -24,7 +24,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    fn new(m: &Metadata) -> Self {
+    pub(crate) fn new(m: &Metadata) -> Self {
         Self {
             device: m.dev(),
             inode: m.ino(),
@@ -77,16 +77,16 @@ pub(super) fn is_below_hidden(root: &Path, path: &Path) -> bool {
 
 /// What a folder holds.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The files that are read, sorted.
-    pub(super) files: Vec<(PathBuf, Stamp)>,
+    pub(crate) files: Vec<(PathBuf, Stamp)>,
     /// Whether there are links among what was looked at.
     pub(super) links: bool,
 }
 
 /// The files below `root`. Hidden files and folders are left out: mounted ConfigMaps keep their versions there,
 /// and links lead to the present one.
-pub(super) fn files(root: &Path, problems: &mut Vec<Problem>) -> io::Result<Found> {
+pub(crate) fn files(root: &Path, problems: &mut Vec<Problem>) -> io::Result<Found> {
     let mut found = Found::default();
     let mut folders = BTreeSet::new();
     walk(root, DEPTH, &mut folders, &mut found, problems)?;

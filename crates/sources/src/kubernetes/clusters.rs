@@ -1,6 +1,7 @@
-//! All clusters that are read: our own, and those that Secrets in it name.
+//! All clusters that are read: our own, and those that Secrets in it or files name.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::counters::Counters;
 use super::definitions::Wanted;
 use super::directory::{Directory, Other, State, Status};
 use super::instance::{Instance, Multicluster, News, Reading, Role, Task};
+use super::kubeconfigs::Kubeconfigs;
 use super::remote::{self, Remote, Remotes};
 use crate::change::Change;
 use crate::verdict::{Ruling, Verdict};
@@ -41,6 +43,8 @@ pub struct Options {
     pub remote_credentials: bool,
     /// Where Secrets name other clusters (`--clusterRegistriesNamespace`).
     pub registries_namespace: String,
+    /// `PILOT_MULTICLUSTER_KUBECONFIG_PATH`: where kubeconfigs name them instead.
+    pub kubeconfigs: Option<PathBuf>,
     /// After this long another cluster that says nothing is not waited for (`PILOT_REMOTE_CLUSTER_TIMEOUT`).
     pub remote_timeout: Duration,
     /// `PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS`: what kubeconfigs of Secrets may have.
@@ -138,7 +142,10 @@ impl Owner {
         let (tell, mut named) = mpsc::channel(1);
         let (client, namespace) = (self.own.client().clone(), self.options.registries_namespace.clone());
         let own = self.options.cluster.clone();
-        let _secrets = Task::spawn(remote::follow(client, namespace, own, tell, |remotes| remotes));
+        let _named_by = match self.options.kubeconfigs.clone() {
+            Some(path) => Task::spawn(Kubeconfigs::new(path, own).follow(tell, |remotes| remotes)),
+            None => Task::spawn(remote::follow(client, namespace, own, tell, |remotes| remotes)),
+        };
         loop {
             let deadline = self.members.values().filter(|m| m.is_awaited()).map(|m| m.deadline).min();
             let news = match self.put_off.pop_front() {
@@ -198,7 +205,7 @@ impl Owner {
         }
         if let Some(member) = self.members.get_mut(cluster) {
             member.current = next;
-            change.verdicts.push(member.remote.verdict(cluster, None));
+            change.verdicts.extend(member.remote.verdict(cluster, None));
         }
         tracing::info!(target: "kube", "cluster {cluster}: complete");
         // before anybody is told: who hears of it may look
@@ -250,19 +257,19 @@ impl Owner {
         let client = match remote::client(&remote.kubeconfig, &self.options.insecure).await {
             Ok(client) => client,
             Err(error) => {
-                tracing::error!(target: "kube", "Secret {}: cluster {cluster} cannot be read: {error}", remote.secret);
+                tracing::error!(target: "kube", "{remote}: cluster {cluster} cannot be read: {error}");
                 let kept = self.members.get(&cluster).is_some_and(|member| member.current.is_some());
-                let verdict = remote.verdict(&cluster, Some((error.to_string(), kept)));
+                let verdicts: Vec<_> = remote.verdict(&cluster, Some((error.to_string(), kept))).into_iter().collect();
                 // the one before goes on; the Secret is looked at again when it says something else
                 if let Some(member) = self.members.get_mut(&cluster) {
                     member.remote = remote;
                 }
-                self.hand_on(Change { verdicts: vec![verdict], ..Change::default() }).await;
+                self.hand_on(Change { verdicts, ..Change::default() }).await;
                 return;
             }
         };
         self.number += 1;
-        tracing::info!(target: "kube", "cluster {cluster} of Secret {}: reading", remote.secret);
+        tracing::info!(target: "kube", "cluster {cluster} of {remote}: reading");
         let (tell, reading) = (self.tell.clone(), self.options.reading());
         let instance = Instance::begin(self.number, cluster.clone(), Role::Remote, client, reading, tell);
         let deadline = Instant::now() + self.options.remote_timeout;
@@ -275,10 +282,11 @@ impl Owner {
     async fn leave(&mut self, cluster: &Arc<str>) {
         let Some(member) = self.members.remove(cluster) else { return };
         self.counters.secret("delete");
-        tracing::info!(target: "kube", "cluster {cluster} of Secret {}: left", member.remote.secret);
+        tracing::info!(target: "kube", "cluster {cluster} of {}: left", member.remote);
         self.show();
-        let verdict = Verdict { ruling: Ruling::Gone, ..member.remote.verdict(cluster, None) };
-        self.hand_on(Change { verdicts: vec![verdict], ..Change::default() }).await;
+        let gone = member.remote.verdict(cluster, None);
+        let gone = gone.map(|verdict| Verdict { ruling: Ruling::Gone, ..verdict });
+        self.hand_on(Change { verdicts: gone.into_iter().collect(), ..Change::default() }).await;
         if let Some(current) = member.current {
             let batch = self.end(current, None).await;
             self.hand_on(Change { batch, ..Change::default() }).await;
@@ -293,9 +301,9 @@ impl Owner {
         {
             member.timed_out = true;
             self.counters.timeout();
-            tracing::warn!(target: "kube", "cluster {cluster} of Secret {}: not complete after {:?}; it is added when it is", member.remote.secret, self.options.remote_timeout);
+            tracing::warn!(target: "kube", "cluster {cluster} of {}: not complete after {:?}; it is added when it is", member.remote, self.options.remote_timeout);
             let text = format!("not read within {:?}; it is added when it is", self.options.remote_timeout);
-            verdicts.push(member.remote.verdict(cluster, Some((text, member.current.is_some()))));
+            verdicts.extend(member.remote.verdict(cluster, Some((text, member.current.is_some()))));
         }
         self.show();
         self.hand_on(Change { verdicts, ..Change::default() }).await;

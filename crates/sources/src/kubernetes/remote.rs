@@ -18,13 +18,13 @@ use crate::verdict::{Regarded, Ruling, Verdict};
 /// The label of a Secret whose entries are kubeconfigs of other clusters.
 pub const LABEL: &str = "istio/multiCluster=true";
 
-/// How another cluster is reached, as one entry of a Secret says.
+/// How another cluster is reached, as one entry of a Secret or a file says.
 #[derive(Clone)]
 pub(crate) struct Remote {
-    /// `namespace/name` of the Secret.
+    /// `namespace/name` of the Secret, or the path of the file.
     pub(crate) secret: Arc<str>,
-    /// Its unique id. Another Secret that says the same is no change.
-    pub(crate) uid: Arc<str>,
+    /// The unique id of the Secret; `None` for a file. Another Secret that says the same is no change.
+    pub(crate) uid: Option<Arc<str>>,
     /// The kubeconfig.
     pub(crate) kubeconfig: Arc<[u8]>,
 }
@@ -36,10 +36,10 @@ impl PartialEq for Remote {
 }
 
 impl Remote {
-    /// What became of it, for cluster `id`: `None` if it can be read.
-    pub(crate) fn verdict(&self, id: &str, trouble: Option<(String, bool)>) -> Verdict {
+    /// What became of the Secret, for cluster `id`, without `trouble` if it can be read; nobody can be told of a file.
+    pub(crate) fn verdict(&self, id: &str, trouble: Option<(String, bool)>) -> Option<Verdict> {
         let (namespace, name) = self.secret.split_once('/').unwrap_or(("", &self.secret));
-        let uid = self.uid.to_string();
+        let uid = self.uid.as_ref()?.to_string();
         let object = Regarded { kind: Kind::Secret, namespace: namespace.into(), name: name.into(), uid };
         let ruling = match trouble {
             Some((_, kept)) => Ruling::Refused { kept },
@@ -47,13 +47,20 @@ impl Remote {
         };
         let told = |(text, _)| Problem::new(Severity::Error, "", format!("cluster {id}: {text}"));
         let problems = trouble.map(told).into_iter().collect();
-        Verdict { part: id.to_owned(), problems, ..Verdict::new(object, ruling) }
+        Some(Verdict { part: id.to_owned(), problems, ..Verdict::new(object, ruling) })
     }
 }
 
 impl std::fmt::Debug for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Remote({})", self.secret)
+        write!(f, "{self}")
+    }
+}
+
+impl std::fmt::Display for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let named_by = if self.uid.is_some() { "Secret" } else { "kubeconfig" };
+        write!(f, "{named_by} {}", self.secret)
     }
 }
 
@@ -114,7 +121,7 @@ fn remotes(namespace: &str, own: &Arc<str>, secrets: &BTreeMap<String, Secret>) 
                 tracing::info!(target: "kube", "Secret {from}: {cluster} is the cluster this control plane reads already; it is left out");
                 continue;
             }
-            let uid = secret.metadata.uid.as_deref().unwrap_or_default().into();
+            let uid = Some(secret.metadata.uid.as_deref().unwrap_or_default().into());
             let remote = Remote { secret: from.clone(), uid, kubeconfig: kubeconfig.0.as_slice().into() };
             if let Some(first) = all.get(cluster.as_str()) {
                 tracing::warn!(target: "kube", "Secret {from}: cluster {cluster} is named by Secret {} already; that one is used", first.secret);

@@ -39,6 +39,7 @@ pub(crate) fn options() -> Options {
         multicluster: None,
         remote_workloads: true,
         remote_credentials: true,
+        kubeconfigs: None,
         registries_namespace: "istio-system".to_owned(),
         remote_timeout: Duration::from_secs(30),
         insecure: String::new(),

@@ -61,6 +61,34 @@ async fn another_cluster_joins_changes_its_credentials_without_a_flap_and_leaves
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_name_other_clusters_instead_of_secrets_and_are_followed() {
+    let (first, second) = tokio::join!(ApiServer::start(), ApiServer::start());
+    let (first, second) = (first.unwrap(), second.unwrap());
+    let (one, two) = (first.client().await.unwrap(), second.client().await.unwrap());
+    namespace(&one, "istio-system").await;
+    shop(&two).await;
+    name(&one, &[("three", second.kubeconfig().unwrap())]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let named = |id: &str| {
+        let mut config = kube::config::Kubeconfig::from_yaml(&second.kubeconfig().unwrap()).unwrap();
+        config.clusters[0].name = id.to_owned();
+        config.contexts[0].context.as_mut().unwrap().cluster = id.to_owned();
+        serde_json::to_string(&config).unwrap()
+    };
+    std::fs::write(folder.path().join("two.yaml"), named("two")).unwrap();
+    let options = sources::kubernetes::Options { kubeconfigs: Some(folder.path().into()), ..options() };
+    let mut mirror = Mirror::of(one.clone(), options).await;
+    assert!(mirror.get("two", Kind::Service, "shop", "cart").is_some(), "the start waits for it");
+    assert!(mirror.directory.others()[0].secret.ends_with("two.yaml"));
+    assert_eq!(mirror.directory.others().len(), 1, "nobody looks at Secrets");
+
+    std::fs::write(folder.path().join("four.yaml"), named("four")).unwrap();
+    mirror.until("another file", |m| m.get("four", Kind::Service, "shop", "cart").is_some()).await;
+    std::fs::remove_file(folder.path().join("two.yaml")).unwrap();
+    mirror.until("a file is gone", |m| m.count("two", Kind::Service) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_hangs_holds_up_the_start_for_a_while_only_and_joins_when_it_answers() {
     let (first, second) = tokio::join!(ApiServer::start(), ApiServer::start());
     let (first, mut second) = (first.unwrap(), second.unwrap());

@@ -225,7 +225,11 @@ pub(super) async fn denied(running: &Running) -> u64 {
 }
 
 /// Reads until the Secret comes, or until the API server has said more often than `before` that it must not.
-pub(super) async fn held_or_denied(running: &Running, stream: &mut Stream, before: u64) -> Result<bool, String> {
+pub(super) async fn held_or_denied(
+    running: &Running,
+    stream: &mut Stream,
+    before: u64,
+) -> Result<bool, String> {
     let has = |response: &RawResponse| response.resources.iter().any(|r| r.name == SECRET);
     let found = testkit::eventually(
         "the Secret, or the word that it is not given",

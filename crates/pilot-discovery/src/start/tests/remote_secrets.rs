@@ -24,9 +24,9 @@ fn gateway(caller: &Caller) -> Stream {
 
 fn certificate(response: &RawResponse) -> String {
     let body = &response.resources[0].body;
-    let known = ["CHAIN", "THEIRS"].into_iter().filter(|chain| {
-        body.windows(chain.len()).any(|window| window == chain.as_bytes())
-    });
+    let known = ["CHAIN", "THEIRS"]
+        .into_iter()
+        .filter(|chain| body.windows(chain.len()).any(|window| window == chain.as_bytes()));
     known.collect()
 }
 
@@ -50,7 +50,11 @@ async fn a_gateway_of_another_cluster_has_secrets_of_that_cluster_by_its_rights_
     grant(&client, GW).await;
     let before = denied(&running).await;
     let mut stream = gateway(&caller);
-    assert_eq!(held_or_denied(&running, &mut stream, before).await, Ok(false), "its rights here do not count");
+    assert_eq!(
+        held_or_denied(&running, &mut stream, before).await,
+        Ok(false),
+        "its rights here do not count"
+    );
     grant(&there, GW).await;
     let has = |response: &RawResponse| names(response) == [SECRET];
     assert_eq!(certificate(&secrets_until(&mut stream, has).await), "THEIRS");
