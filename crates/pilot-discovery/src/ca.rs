@@ -36,6 +36,9 @@ pub use state::{Options, State};
 pub use trust_bundle::TrustBundle;
 pub use trust_domain::TrustDomain;
 
+/// A piece of what keeps an authority fresh; whether it changed something.
+type Upkeep = fn(&Ca) -> Result<bool, Error>;
+
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -154,7 +157,7 @@ impl Ca {
         let mut editions = self.live.subscribe();
         let mut told: BTreeMap<&str, String> = BTreeMap::new();
         loop {
-            let (what, work): (_, fn(&Self) -> Result<bool, Error>) = tokio::select! {
+            let (what, work): (_, Upkeep) = tokio::select! {
                 _ = ticks.tick() => ("renew", Self::tick),
                 _ = looks.tick() => ("reload", Self::reload),
                 _ = editions.changed() => ("serve by the new roots of", Self::refresh),

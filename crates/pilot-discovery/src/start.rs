@@ -25,7 +25,7 @@ use xds::server::Server;
 
 use crate::admission::{Admission, Rules};
 use crate::ca::authenticate::JwtAuthenticator;
-use crate::ca::{Ca, TrustDomain, keys};
+use crate::ca::{Ca, TrustBundle, TrustDomain, keys};
 use crate::catalog::{self, MeshCatalog};
 use crate::debug::{self, Debug};
 use crate::events::Events;
@@ -153,7 +153,6 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
     let mesh_places = sources.mesh().places();
     let followed = writes::Followed::of(sources.mesh());
-    let effective = sources.mesh().effective();
 
     let cluster = clusters.as_ref().and_then(|clusters| clusters.client(clusters.own()));
     let authority =
@@ -174,14 +173,13 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     }
     let reports = Reports::of(&options, cluster.as_ref()).await;
     let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
+    let effective = sources.mesh().effective();
     let trust_bundle = trust::bundle(&options, &authority, roots_of_signer, effective, &catalog);
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
-    let mut intake =
-        Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters)
-            .reporting(reports.clone());
+    let intake = Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters);
+    let mut intake = intake.reporting(reports.clone());
     intake.begin(first);
-
     let server =
         Server::new(catalog.clone(), xds_options(&options), xds::server::Metrics::register(&metrics));
     let ready = Arc::new(AtomicBool::new(false));
@@ -202,8 +200,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     catalog.ask(&debug);
 
     let listeners = listen(&options).await?;
-    let (stop, stopped) = watch::channel(false);
     let addresses = listeners.addresses();
+    let (stop, stopped) = watch::channel(false);
     let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
     if let (Some(clusters), Some(reports)) = (&clusters, reports.clone()) {
         tasks.extend(writes::begin(&options, clusters, &authority, followed, reports, stopped.clone())?);
@@ -214,8 +212,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     }
     tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
-    tokio::spawn(trust_bundle.keep());
-    tokio::spawn(keep_authority(authority.clone(), reports));
+    tokio::spawn(keep_authority(authority.clone(), trust_bundle, reports));
     if let Some(tokens) = tokens {
         tasks.push(keep_keys(tokens, stopped.clone()));
     }
@@ -249,14 +246,14 @@ fn trace(options: &Options, catalog: &MeshCatalog, metrics: &Metrics) -> Result<
     Ok(())
 }
 
-/// Keeps the authority fresh, and tells what cannot be done about it.
-async fn keep_authority(authority: Ca, reports: Option<Reports>) {
+/// Keeps the authority fresh and whom it believes beside itself, and tells what cannot be done about it.
+async fn keep_authority(authority: Ca, others: TrustBundle, reports: Option<Reports>) {
     let tell = |what: &'static str, trouble: Option<&str>| {
         if let Some(reports) = &reports {
             reports.authority(what, trouble);
         }
     };
-    authority.keep(Duration::from_secs(60), tell).await;
+    tokio::join!(authority.keep(Duration::from_secs(60), tell), others.keep());
 }
 
 fn debounce_of(options: &Options) -> Debounce {
