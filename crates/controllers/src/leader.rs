@@ -54,6 +54,8 @@ impl Work {
     pub const INGRESS: Self = Self::new("istio-leader", Shared::InConfigMap);
     /// Writes the status of Istio's kinds.
     pub const STATUS: Self = Self::new("istio-status-leader", Shared::InLease);
+    /// Writes events about what a revision reads, which upstream has none of: another revision reads other objects.
+    pub const EVENTS: Self = Self::new("meltemi-events-leader", Shared::ByRevision);
     /// Analyzes the configuration and writes what it found.
     pub const ANALYSIS: Self = Self::new("istio-analyze-leader", Shared::InConfigMap);
     /// Writes the status of the Gateway API's kinds.

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use config::Switches;
 use config::mesh::{LabelSelector, MeshConfig};
+use config::switches::Statuses;
 use controllers::ca_bundle::{self, CaBundle};
 use controllers::cluster_trust_bundle::ClusterTrustBundle;
 use controllers::ip_allocate::{self, IpAllocator};
 use controllers::leader::{Candidate, Work, run};
 use controllers::namespaces::Scope;
+use controllers::notices::{self, Notices};
 use controllers::service_exports::{self, ServiceExporter};
+use controllers::status::{self, Board};
 use controllers::untaint::{self, NodeUntainter};
-use controllers::{Stop, default_revision, notices, status};
+use controllers::{Stop, default_revision};
 use kube::Client;
 use sources::kubernetes::{Directory, Other};
 use sources::mesh_config::MeshConfiguration;
@@ -96,9 +99,15 @@ pub fn begin(
     if writes.switches.pilot_enable_node_untaint_controllers {
         tasks.push(tokio::spawn(writes.clone().taints(client.clone())));
     }
-    let about_us = notices::run(client.clone(), reports.own.clone(), options.instance());
-    tasks.push(tokio::spawn(until(writes.stop.clone(), about_us)));
-    tasks.push(tokio::spawn(writes.reports(client.clone(), reports, options.instance())));
+    if writes.switches.meltemi_status != Statuses::Off {
+        tasks.push(tokio::spawn(writes.clone().statuses(client.clone(), reports.board)));
+    }
+    if writes.switches.meltemi_events {
+        let instance = options.instance();
+        let about_us = notices::run(client.clone(), reports.own, instance.clone());
+        tasks.push(tokio::spawn(until(writes.stop.clone(), about_us)));
+        tasks.push(tokio::spawn(writes.events(client.clone(), reports.notices, instance)));
+    }
     tokio::spawn(default_revision::follow(client, revision));
     Ok(tasks)
 }
@@ -211,18 +220,21 @@ impl Writes {
         run(client, self.candidate, Work::NODE_UNTAINT, self.stop, task).await;
     }
 
-    /// What became of objects: all replicas see the same, so one tells it.
-    async fn reports(self, client: Client, reports: Reports, instance: String) {
+    /// What became of objects, in their statuses: all replicas see the same, so one tells it.
+    async fn statuses(self, client: Client, board: Board) {
         let workers = self.switches.pilot_status_max_workers as usize;
         let to = client.clone();
         let task = move || {
             let options = status::Options { workers, ..status::Options::default() };
-            let statuses = status::run(to.clone(), reports.board.clone(), options);
-            let events = notices::run(to.clone(), reports.notices.clone(), instance.clone());
-            async move {
-                tokio::join!(statuses, events);
-            }
+            status::run(to.clone(), board.clone(), options)
         };
         run(client, self.candidate, Work::STATUS, self.stop, task).await;
+    }
+
+    /// The same in events.
+    async fn events(self, client: Client, notices: Notices, instance: String) {
+        let to = client.clone();
+        let task = move || notices::run(to.clone(), notices.clone(), instance.clone());
+        run(client, self.candidate, Work::EVENTS, self.stop, task).await;
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong is told where it was written: in the status of an object, and in events about it.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use testkit::api_server::ApiServer;
 
 use super::cluster::{apply, namespace, options_of, page};
 use super::*;
+use crate::reports::Reports;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -105,4 +106,25 @@ async fn what_is_refused_is_told_in_statuses_and_events_and_telling_changes_noth
     let note = about.note.unwrap();
     assert!(note.contains("cluster far") && !note.contains("s3cret"), "{note}");
     running.stop(Duration::from_secs(10)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_with_the_authority_is_told_of_the_pod_that_has_it() {
+    let server = ApiServer::start().await.unwrap();
+    let client = server.client().await.unwrap();
+    namespace(&client, "istio-system").await;
+    let pod = json!({"metadata": {"name": "istiod-1"}, "spec": {"containers": [{"name": "discovery", "image": "discovery"}]}});
+    apply::<Pod>(&client, "istio-system", pod).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options_of(&server, folder.path(), "--grpcAddr=127.0.0.1:0");
+    options.switches.pod_name = "istiod-1".to_owned();
+    let reports = Reports::of(&options, Some(&client)).await.unwrap();
+    reports.authority("renew", Some("the store is away"));
+    let notices = controllers::notices::run(client.clone(), reports.own.clone(), options.instance());
+    let running = tokio::spawn(notices);
+    let about = event(&client, "istio-system", "CertificateAuthorityTrouble").await;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), "istio-system");
+    assert_eq!(about.regarding.unwrap().uid, pods.get("istiod-1").await.unwrap().metadata.uid);
+    assert_eq!(about.note.as_deref(), Some("cannot renew the certificate authority: the store is away"));
+    running.abort();
 }
