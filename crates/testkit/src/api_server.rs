@@ -6,8 +6,10 @@
 mod crds;
 pub mod objects;
 mod ports;
+mod stored;
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +21,7 @@ use base64::prelude::BASE64_STANDARD;
 use identity::key::{Kind, PrivateKey};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::eventually;
@@ -170,13 +173,36 @@ impl ApiServer {
         self.etcd = None;
     }
 
+    /// Writes objects straight into the store, a hundred at a time: thousands that came all at once, or were always there.
+    /// Nothing is checked or added but what makes them objects of an API server.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub fn store(&self, objects: &[Value]) -> Result<()> {
+        stored::write(self.ports.etcd, objects)
+    }
+
     /// A kubeconfig of its administrator, as text that needs no other file.
     ///
     /// # Errors
     /// When the server has not made its certificate yet.
     pub fn kubeconfig(&self) -> Result<String> {
+        self.kubeconfig_over(self.address())
+    }
+
+    /// The same for who reaches it over another address of this machine, such as that of a [`crate::link::Link`].
+    ///
+    /// # Errors
+    /// When the server has not made its certificate yet.
+    pub fn kubeconfig_over(&self, address: SocketAddr) -> Result<String> {
         let certificate = fs::read(self.folder.path().join("certificates/apiserver.crt"))?;
-        Ok(kubeconfig(self.ports.server, &BASE64_STANDARD.encode(certificate)))
+        Ok(kubeconfig(address, &BASE64_STANDARD.encode(certificate)))
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports.server))
     }
 
     /// How a client reaches it with the rights of an administrator.
@@ -279,13 +305,13 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn kubeconfig(port: u16, certificate: &str) -> String {
+fn kubeconfig(address: SocketAddr, certificate: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Config
 current-context: envtest
 clusters:
-- {{name: envtest, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority-data: {certificate}}}}}
+- {{name: envtest, cluster: {{server: 'https://{address}', certificate-authority-data: {certificate}}}}}
 users:
 - {{name: admin, user: {{token: {ADMIN}}}}}
 contexts:

@@ -1,4 +1,4 @@
-//! One HTTP GET, written by hand so that a test does not trust the client it tests.
+//! One HTTP request, written by hand so that a test does not trust the client it tests.
 
 use std::io::{Error, Read as _, Result, Write as _};
 use std::net::TcpStream;
@@ -21,23 +21,50 @@ pub struct Answer {
 /// # Errors
 /// If nobody answers within ten seconds, or not in HTTP.
 pub fn get(url: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    let (authority, path) = parts(url)?;
+    get_over(TcpStream::connect(authority)?, authority, &path, headers)
+}
+
+/// `POST http://host:port/path` with JSON.
+///
+/// # Errors
+/// If nobody answers within ten seconds, or not in HTTP.
+pub(crate) fn post(url: &str, json: &str) -> Result<Answer> {
+    let (authority, path) = parts(url)?;
+    let length = json.len().to_string();
+    let headers = [("Content-Type", "application/json"), ("Content-Length", length.as_str())];
+    exchange(TcpStream::connect(authority)?, authority, ("POST", &path), &headers, json)
+}
+
+/// The authority of a URL, and its path.
+fn parts(url: &str) -> Result<(&str, String)> {
     let rest = url.strip_prefix("http://").ok_or_else(|| Error::other(format!("{url} is no http:// URL")))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    get_over(TcpStream::connect(authority)?, authority, &format!("/{path}"), headers)
+    Ok((authority, format!("/{path}")))
 }
 
 /// The same over a connection that somebody made: the host that is asked for need not be who is at its end.
 ///
 /// # Errors
 /// If nobody answers within ten seconds, or not in HTTP.
-pub fn get_over(mut stream: TcpStream, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+pub fn get_over(stream: TcpStream, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    exchange(stream, host, ("GET", path), headers, "")
+}
+
+fn exchange(
+    mut stream: TcpStream,
+    host: &str,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    content: &str,
+) -> Result<Answer> {
     let bad = || Error::other(format!("no HTTP answer from http://{host}{path}"));
     stream.set_read_timeout(Some(WITHIN))?;
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
-    stream.write_all((request + "\r\n").as_bytes())?;
+    stream.write_all((request + "\r\n" + content).as_bytes())?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text).into_owned();

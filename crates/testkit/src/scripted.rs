@@ -66,7 +66,13 @@ impl Scripted {
     /// The same over any connection.
     #[must_use]
     pub fn new(dial: Dial, node: Node) -> Self {
-        let mut client = Client::new(Config::new(dial, node));
+        Self::of(Config::new(dial, node))
+    }
+
+    /// The same with headers of its own, a token for example, and its own pauses between attempts.
+    #[must_use]
+    pub fn of(config: Config) -> Self {
+        let mut client = Client::new(config);
         client.subscribe(&TypeUrl::Cluster, &[]);
         client.subscribe(&TypeUrl::Listener, &[]);
         Self {
@@ -87,6 +93,15 @@ impl Scripted {
     #[must_use]
     pub fn held(&self, type_url: &TypeUrl) -> BTreeMap<&str, &Held> {
         self.held.get(type_url).into_iter().flatten().map(|(name, held)| (name.as_str(), held)).collect()
+    }
+
+    /// Holds a resource as if it had been sent, or none of this name.
+    #[cfg(test)]
+    pub(crate) fn hold(&mut self, type_url: &TypeUrl, name: &str, body: Option<Bytes>) {
+        let held = self.held.entry(type_url.clone()).or_default();
+        held.remove(name);
+        let held_of = |body: Bytes| Held { version: format!("{body:?}"), body };
+        held.extend(body.map(|body| (name.to_owned(), held_of(body))));
     }
 
     /// One resource, decoded; `None` if it is not held, or not an `M`.
@@ -124,7 +139,7 @@ impl Scripted {
     ) -> Result<(), String> {
         let until = tokio::time::Instant::now() + deadline;
         while !condition(self) {
-            if tokio::time::timeout_at(until, self.step()).await.is_err() {
+            if tokio::time::timeout_at(until, self.next()).await.is_err() {
                 return Err(format!(
                     "not so after {deadline:?}: {:?}, disconnects {:?}",
                     self.counts, self.disconnects
@@ -137,10 +152,11 @@ impl Scripted {
     /// Works for so long, to see that nothing more comes.
     pub async fn drain(&mut self, time: Duration) {
         let until = tokio::time::Instant::now() + time;
-        while tokio::time::timeout_at(until, self.step()).await.is_ok() {}
+        while tokio::time::timeout_at(until, self.next()).await.is_ok() {}
     }
 
-    async fn step(&mut self) {
+    /// Works until something was received, or a connection was made or ended.
+    pub async fn next(&mut self) {
         let response = match self.client.next().await {
             Event::Connected => return,
             Event::Disconnected { reason, .. } => return self.disconnects.push(reason),

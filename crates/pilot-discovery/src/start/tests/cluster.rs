@@ -49,8 +49,13 @@ fn mesh(text: &str) -> Value {
 
 /// What a control plane of this API server is started with.
 pub(super) fn options_of(server: &ApiServer, folder: &Path, more: &str) -> Options {
+    options_with(&server.kubeconfig().unwrap(), folder, more)
+}
+
+/// The same with the text of a kubeconfig.
+pub(super) fn options_with(text: &str, folder: &Path, more: &str) -> Options {
     let kubeconfig = folder.join("kubeconfig");
-    fs::write(&kubeconfig, server.kubeconfig().unwrap()).unwrap();
+    fs::write(&kubeconfig, text).unwrap();
     let line = format!(
         "--kubeconfig={} --secureGRPCAddr=127.0.0.1:0 --httpAddr=127.0.0.1:0 --monitoringAddr=127.0.0.1:0 {more}",
         kubeconfig.display()
