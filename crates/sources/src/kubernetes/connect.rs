@@ -1,9 +1,13 @@
 //! How the own cluster is reached: a kubeconfig, or what a pod is given.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+/// A connection over which nothing comes for so long while something is awaited is dead: API servers end a watch before that.
+const SILENCE: Duration = Duration::from_secs(150);
 
 /// Why there is no way to the API server.
 #[derive(Debug, thiserror::Error)]
@@ -42,5 +46,12 @@ pub async fn connect(file: Option<&Path>) -> Result<Client, Error> {
         }
         None => Config::infer().await.map_err(|e| Error::Nowhere(e.to_string()))?,
     };
-    Client::try_from(config).map_err(Error::Client)
+    client(config).map_err(Error::Client)
+}
+
+/// A client whose connections are given up when they are dead, which nobody may ever say: a host that is gone, a firewall
+/// that has forgotten them. Nothing is sent yet.
+pub(crate) fn client(mut config: Config) -> Result<Client, kube::Error> {
+    config.read_timeout = Some(SILENCE);
+    Client::try_from(config)
 }

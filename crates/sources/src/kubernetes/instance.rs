@@ -11,6 +11,7 @@ use mesh::Batch;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 
 use super::definitions::{self, Defined, Sought, Wanted};
 use super::held::Held;
@@ -30,6 +31,8 @@ const REGISTRY: [Kind; 7] = [
 ];
 /// How often is looked whether the API server went back to an older state.
 const LOOK: Duration = Duration::from_secs(20);
+/// A small question that is not answered by then never will be: a connection can be dead without anybody having said so.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// What of a cluster is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -456,18 +459,21 @@ fn fields(kind: Kind) -> Option<&'static str> {
 async fn reach(client: Client, teller: Teller<impl Fn(bool) -> News>) {
     let mut delays = super::watch::DELAYS.delays();
     loop {
-        match client.apiserver_version().await {
-            Ok(version) => {
+        match timeout(LIMIT, client.apiserver_version()).await {
+            Ok(Ok(version)) => {
                 let number = |text: &str| text.trim_end_matches('+').parse::<u32>().unwrap_or(0);
                 let streaming = (number(&version.major), number(&version.minor)) >= (1, 27);
                 let _ = teller.tell.send((teller.wrap)(streaming)).await;
                 return;
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::warn!(target: "kube", "the API server does not answer: {error}; trying again");
             }
+            Err(_) => {
+                tracing::warn!(target: "kube", "the API server has not answered within {LIMIT:?}; trying again");
+            }
         }
-        tokio::time::sleep(delays.next().unwrap_or(LOOK) + Duration::from_millis(50)).await;
+        sleep(delays.next().unwrap_or(LOOK) + Duration::from_millis(50)).await;
     }
 }
 
@@ -477,10 +483,10 @@ async fn sentinel(client: Client, held: Vec<Arc<Mutex<Held>>>, teller: Teller<im
     let namespaces = resource(Kind::Namespace, "v1");
     let api = kube::Api::<Raw>::all_with(client, &namespaces);
     loop {
-        tokio::time::sleep(LOOK).await;
+        sleep(LOOK).await;
         // before it is asked: what comes meanwhile is newer than the answer
         let seen = held.iter().map(|held| held.lock().newest()).max().unwrap_or(0);
-        let Ok(list) = api.list(&ListParams::default().limit(1)).await else { continue };
+        let Ok(Ok(list)) = timeout(LIMIT, api.list(&ListParams::default().limit(1))).await else { continue };
         let now = list.metadata.resource_version.and_then(|version| version.parse::<u64>().ok());
         if now.is_some_and(|now| now < seen) && teller.tell.send((teller.wrap)(())).await.is_err() {
             return;

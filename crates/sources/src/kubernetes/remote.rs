@@ -12,7 +12,7 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 
-use super::watch;
+use super::{connect, watch};
 use crate::verdict::{Regarded, Ruling, Verdict};
 
 /// The label of a Secret whose entries are kubeconfigs of other clusters.
@@ -169,7 +169,7 @@ pub(crate) async fn client(kubeconfig: &[u8], allowed: &str) -> Result<Client, U
     check(&kubeconfig, allowed)?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let config = config.map_err(|e| Unusable::Form(e.to_string()))?;
-    Client::try_from(config).map_err(|e| Unusable::Client(e.to_string()))
+    connect::client(config).map_err(|e| Unusable::Client(e.to_string()))
 }
 
 fn check(kubeconfig: &Kubeconfig, allowed: &str) -> Result<(), Unusable> {

@@ -6,6 +6,7 @@ use config::Kind;
 use kube::api::ListParams;
 use serde_json::json;
 use testkit::api_server::ApiServer;
+use testkit::link::Link;
 
 use crate::mirror::*;
 
@@ -77,4 +78,23 @@ async fn a_store_that_was_restored_to_an_older_state_is_believed() {
     // and it is followed from there
     apply(&client, Kind::Service, "shop", "new", service(80)).await;
     mirror.until("a change after that", |m| m.has(Kind::Service, "shop", "new")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_whose_answer_is_lost_without_a_word_is_asked_again() {
+    let server = ApiServer::start().await.unwrap();
+    shop(&server.client().await.unwrap()).await;
+    let link = Link::to(server.address()).await.unwrap();
+    let kubeconfig = server.kubeconfig_over(link.address()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig).unwrap();
+    link.hang();
+    let client = sources::kubernetes::connect(Some(&file)).await.unwrap();
+    let mut mirror = Mirror::begin(client, options());
+    testkit::eventually("it is asked", PATIENCE, async || (link.connections() > 0).then_some(()))
+        .await
+        .unwrap();
+    link.forget();
+    mirror.until("everything is read", |m| m.has(Kind::Service, "shop", "cart")).await;
 }
