@@ -7,7 +7,7 @@ mod output;
 mod server;
 mod store;
 
-pub use issue::{CaClient, IssueOptions, Issued, Issuer, KeyKind, keep_issued, rotate_after};
+pub use issue::{CaClient, IssueOptions, Issued, Issuer, KeyKind, WallClock, keep_issued, rotate_after};
 pub use names::SecretName;
 pub use output::write_key_and_certificate;
 pub use server::SdsService;

@@ -24,7 +24,7 @@ use crate::health::app::{AppPlace, AppProbes};
 use crate::health::ready::ReadyProbe;
 use crate::health::workload::WorkloadProbe;
 use crate::node::Node;
-use crate::sds::{CaClient, SdsService, SecretStore, keep_issued};
+use crate::sds::{CaClient, SdsService, SecretStore, WallClock, keep_issued};
 use crate::settings::{ISTIO_VERSION, Settings};
 use crate::stats::expand::OwnWorkload;
 use crate::stats::merge::Merger;
@@ -106,6 +106,7 @@ impl Parts {
                 issuer,
                 settings.security.issue.clone(),
                 Arc::clone(&renew),
+                WallClock::default(),
             ));
         }
         let watched = Arc::clone(&store);

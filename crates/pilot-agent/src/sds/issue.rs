@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use identity::PrivateKey;
 use identity::authority::San;
 use identity::key::Kind;
+use process::clock::{Clock, Real};
 use process::retry::Policy;
 use proto::google::protobuf::value::Kind as ValueKind;
 use proto::google::protobuf::{Struct, Value};
@@ -26,6 +27,25 @@ pub type KeyKind = Kind;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two certificates at least, whatever lifetime a CA gives.
 const FLOOR: Duration = Duration::from_millis(500);
+/// A clock that goes back by less makes no certificate a thing of the future: CAs date them back by two minutes.
+const SLEW: Duration = Duration::from_secs(60);
+
+/// The clock that certificates end by. It jumps when it is set and when a machine that slept wakes up, of which a timer
+/// hears nothing; so it is looked at again and again.
+#[derive(Debug, Clone)]
+pub struct WallClock {
+    /// What it says.
+    pub clock: Arc<dyn Clock>,
+    /// How often it is looked at.
+    pub look: Duration,
+}
+
+impl Default for WallClock {
+    /// That of this machine, twice a minute.
+    fn default() -> Self {
+        Self { clock: Arc::new(Real::new()), look: Duration::from_secs(30) }
+    }
+}
 
 /// A certificate of the CA with its key, PEM.
 #[derive(Clone)]
@@ -151,8 +171,11 @@ impl Issuer for CaClient {
     }
 }
 
-async fn issue(issuer: &impl Issuer, options: &IssueOptions) -> Result<Issued, IssueError> {
-    let created = SystemTime::now();
+async fn issue(
+    issuer: &impl Issuer,
+    options: &IssueOptions,
+    created: SystemTime,
+) -> Result<Issued, IssueError> {
     let (kind, identity) = (options.key, options.identity.clone());
     // An RSA key takes tens of milliseconds; relays must not wait for that.
     let made = tokio::task::spawn_blocking(move || {
@@ -207,23 +230,24 @@ pub async fn keep_issued(
     issuer: impl Issuer,
     options: IssueOptions,
     renew: Arc<Notify>,
+    wall: WallClock,
 ) {
     let mut pauses = Policy::default().delays();
     loop {
-        match issue(&issuer, &options).await {
+        match issue(&issuer, &options, wall.clock.now()).await {
             Ok(issued) => {
                 pauses.reset();
-                let now = SystemTime::now();
-                let pause = rotate_after(&issued, options.grace, options.grace_jitter, draw(), now);
+                let (now, draw) = (wall.clock.now(), draw());
+                let pause = rotate_after(&issued, options.grace, options.grace_jitter, draw, now);
                 tracing::info!(
                     target: "cache",
                     "generated new workload certificate, valid for {:?}, next in {pause:?}",
                     issued.expires.duration_since(now).unwrap_or_default()
                 );
                 write_output(&options, &issued);
-                store.set_issued(issued);
+                store.set_issued(issued.clone());
                 tokio::select! {
-                    () = tokio::time::sleep(pause.max(FLOOR)) => {}
+                    () = due(&issued, &options, draw, &wall) => {}
                     () = renew.notified() => {}
                 }
             }
@@ -233,6 +257,20 @@ pub async fn keep_issued(
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+}
+
+/// Waits until the next certificate is to be asked for, by the wall clock. One that went back to before this certificate was
+/// asked for makes it due: it is not good yet.
+async fn due(issued: &Issued, options: &IssueOptions, draw: f64, wall: &WallClock) {
+    let mut pause = FLOOR;
+    while !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+        let now = wall.clock.now();
+        if issued.created.duration_since(now).is_ok_and(|ahead| ahead > SLEW) {
+            return;
+        }
+        pause = rotate_after(issued, options.grace, options.grace_jitter, draw, now).min(wall.look);
     }
 }
 

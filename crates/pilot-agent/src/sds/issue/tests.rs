@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use identity::authority::{Authority, Limits, Request, SelfSigned};
 use identity::csr::PublicKey;
+use process::clock::Virtual;
 
 use super::super::store::FilePaths;
 use super::*;
@@ -93,7 +94,9 @@ async fn certificates_rotate_and_the_old_one_serves_while_the_ca_is_away() {
     let mut wanted = options(Duration::from_secs(3));
     wanted.output = Some(dir.path().to_owned());
     let renew = Arc::new(Notify::new());
-    let keeping = tokio::spawn(keep_issued(Arc::clone(&store), Arc::clone(&ca), wanted, Arc::clone(&renew)));
+    let wall = WallClock::default();
+    let keeping =
+        tokio::spawn(keep_issued(Arc::clone(&store), Arc::clone(&ca), wanted, Arc::clone(&renew), wall));
 
     until(|| store.issued().is_some()).await;
     let first = store.issued().unwrap();
@@ -109,5 +112,26 @@ async fn certificates_rotate_and_the_old_one_serves_while_the_ca_is_away() {
     ca.away.store(false, Ordering::SeqCst);
     until(|| store.issued().unwrap().chain != first.chain).await;
     assert_ne!(store.issued().unwrap().key, first.key, "each certificate has a key of its own");
+    keeping.abort();
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_makes_a_certificate_due_at_once() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (store, ca) = (Arc::new(SecretStore::new(paths())), LocalCa::new());
+    let begun = SystemTime::now();
+    let hands = Virtual::new(begun);
+    let wall = WallClock { clock: Arc::new(hands.clone()), look: Duration::from_millis(5) };
+    let (issuer, renew) = (Arc::clone(&ca), Arc::new(Notify::new()));
+    let keeping = tokio::spawn(keep_issued(Arc::clone(&store), issuer, options(24 * HOUR), renew, wall));
+    until(|| store.issued().is_some()).await;
+    let jumps = [begun + 13 * HOUR, begun + 19 * HOUR, begun - 100 * HOUR];
+    for (number, now) in (2..).zip(jumps) {
+        let before = store.issued().unwrap();
+        assert_eq!(ca.asked.load(Ordering::SeqCst), number - 1, "once for each jump");
+        hands.set(now);
+        until(|| store.issued().unwrap().chain != before.chain).await;
+        assert_eq!(store.issued().unwrap().created, now);
+    }
     keeping.abort();
 }
