@@ -24,6 +24,8 @@ pub mod service;
 pub mod serving;
 pub mod state;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod trust_bundle;
 pub mod trust_domain;
 
