@@ -1,8 +1,9 @@
 //! Kubernetes API servers: every object the mesh reads, watched, and told only when it says something else.
 //!
 //! `clusters` owns everything: an `instance` per cluster, which has a `watch` per kind; `held` is what a watch
-//! remembers, `raw` what it gets. `definitions` says which custom kinds there are, `remote` and `kubeconfigs` which
-//! other clusters, `maps` what mesh configuration stands in ConfigMaps.
+//! remembers, `raw` what it gets; pods come by a watch of their own, `pods`, in the form of `protobuf`. `definitions` says
+//! which custom kinds there are, `remote` and `kubeconfigs` which other clusters, `maps` what mesh configuration stands in
+//! ConfigMaps.
 
 mod clusters;
 mod connect;
@@ -13,6 +14,8 @@ mod held;
 mod instance;
 mod kubeconfigs;
 mod maps;
+mod pods;
+mod protobuf;
 mod raw;
 mod remote;
 mod watch;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
 /// The tree of one object, and the little of its metadata that a watcher needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Raw {
     /// Name, namespace and resource version.
     meta: ObjectMeta,
@@ -76,6 +76,22 @@ pub(crate) fn resource(kind: Kind, version: &str) -> ApiResource {
 }
 
 impl Raw {
+    /// From a tree, and what of it names the object: name, namespace, version.
+    pub(super) fn new((name, namespace, version): (String, String, String), tree: Value) -> Self {
+        let meta = ObjectMeta {
+            name: Some(name),
+            namespace: Some(namespace),
+            resource_version: Some(version),
+            ..ObjectMeta::default()
+        };
+        Self { meta, tree }
+    }
+
+    /// Its version.
+    pub(super) fn version(&self) -> &str {
+        self.meta.resource_version.as_deref().unwrap_or_default()
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         self.meta.name.as_deref().unwrap_or_default()

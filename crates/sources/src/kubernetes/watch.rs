@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::Kind;
+use futures_util::future::Either;
 use futures_util::{Stream, StreamExt as _};
 use kube::Client;
 use kube::api::{Api, ApiResource};
@@ -15,11 +17,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::held::Held;
+use super::pods;
 use super::raw::Raw;
 use crate::change::Change;
 
 /// A watch is begun anew after this long, from where it was: a connection that died without a word is noticed then.
-const RENEWED: u32 = 90;
+pub(super) const RENEWED: u32 = 90;
 /// At most so many events are looked at in one go.
 const TOGETHER: usize = 128;
 /// Delays after errors. Evenly drawn below a growing ceiling, so that many watches do not come back as one; with the
@@ -118,7 +121,14 @@ pub(crate) fn events<K>(
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    StreamBackoff::new(watcher(api, config), Pauses(DELAYS.delays()))
+    paused(watcher(api, config))
+}
+
+/// With pauses after errors.
+fn paused<K: Send>(
+    events: impl Stream<Item = Result<Event<K>, Error>> + Send,
+) -> impl Stream<Item = Result<Event<K>, Error>> + Send {
+    StreamBackoff::new(events, Pauses(DELAYS.delays()))
 }
 
 impl Watched {
@@ -131,10 +141,13 @@ impl Watched {
 
     /// Everything that happens, with pauses after errors; never ends.
     pub(crate) fn events(&self) -> impl Stream<Item = Result<Event<Raw>, Error>> + Send + use<> {
+        if self.streaming && self.resource.kind == Kind::Pod.name() {
+            return Either::Left(paused(pods::events(self.clone())));
+        }
         let mut config = config(self.streaming);
         config.field_selector.clone_from(&self.fields);
         config.label_selector.clone_from(&self.labels);
-        events(self.api(), config)
+        Either::Right(events(self.api(), config))
     }
 
     /// Watches until nobody receives. What `held` says and what was told never differ, wherever this is dropped: an event
@@ -188,7 +201,8 @@ impl Heard {
             match event {
                 Ok(event) => self.complete |= held.hear(event, &mut self.change),
                 Err(error) => {
-                    self.unstreamable |= matches!(status_code(&error), Some(400 | 422));
+                    // 406: it has no binary form
+                    self.unstreamable |= matches!(status_code(&error), Some(400 | 406 | 422));
                     self.away |=
                         matches!(&error, Error::WatchStartFailed(why) if !matches!(why, kube::Error::Api(_)));
                     self.trouble = Some(Trouble::of(&error));
