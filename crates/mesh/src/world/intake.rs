@@ -17,23 +17,22 @@ use crate::key::{MaterialKey, ObjectKey, WorkloadKey, WorkloadKind};
 const PLUGIN: &str = "~istio-translated-wasmplugin";
 
 /// Sets or takes away the fact of an object.
-fn set<D, T>(input: &mut Input<D>, c: &mut Commit, key: ObjectKey, meta: &Arc<Meta>, spec: Arc<T>)
+fn set<D, T>(input: &mut Input<D>, c: &mut Commit, key: ObjectKey, meta: Arc<Meta>, spec: Arc<T>)
 where
     D: Def<Key = ObjectKey, Row = Fact<T>>,
     Fact<T>: Eq,
 {
-    input.put(c, key, Some(Fact { meta: Arc::clone(meta), spec, status: None }));
+    input.put(c, key, Some(Fact { meta, spec, status: None }));
 }
 
-/// Metadata without what changes when nothing does: nobody reads the version of these kinds.
-fn quiet(meta: &Arc<Meta>) -> Arc<Meta> {
-    if meta.resource_version.is_empty() && meta.generation == 0 {
-        return Arc::clone(meta);
+/// Metadata without what nobody reads of these kinds: some of it changes when nothing does. Changed in its place, where it is
+/// nobody else's.
+fn quiet(mut meta: Arc<Meta>) -> Arc<Meta> {
+    if !meta.resource_version.is_empty() || !meta.uid.is_empty() || meta.generation != 0 {
+        let meta = Arc::make_mut(&mut meta);
+        (meta.resource_version, meta.uid, meta.generation) = (String::new(), String::new(), 0);
     }
-    let mut meta = (**meta).clone();
-    meta.resource_version.clear();
-    meta.generation = 0;
-    Arc::new(meta)
+    meta
 }
 
 impl Facts {
@@ -55,7 +54,7 @@ impl Facts {
         let Object { meta, spec, status } = object;
         match spec {
             Spec::Service(spec) => {
-                let fact = Fact { meta: quiet(&meta), spec, status: None };
+                let fact = Fact { meta: quiet(meta), spec, status: None };
                 let key = DeclarationKey { entry: false, object: key };
                 self.declarations.put(c, key, Some(Declaration::Kube(fact)));
             }
@@ -63,10 +62,10 @@ impl Facts {
                 let key = DeclarationKey { entry: true, object: key };
                 self.declarations.put(c, key, Some(Declaration::Entry(Fact { meta, spec, status })));
             }
-            Spec::EndpointSlice(spec) => set(&mut self.slices, c, key, &quiet(&meta), spec),
+            Spec::EndpointSlice(spec) => set(&mut self.slices, c, key, quiet(meta), spec),
             Spec::Endpoints(spec) => self.put_endpoints(c, &key, &meta, &spec),
             Spec::Pod(spec) => {
-                let fact = Fact { meta: quiet(&meta), spec, status: None };
+                let fact = Fact { meta: quiet(meta), spec, status: None };
                 let key = WorkloadKey { kind: WorkloadKind::Pod, object: key };
                 self.instances.put(c, key, Some(Instance::Pod(fact)));
             }
@@ -83,25 +82,25 @@ impl Facts {
                 self.materials.put(c, key, credentials::of_config_map(&spec.data));
             }
             Spec::WasmPlugin(spec) => {
-                set(&mut self.extensions, c, plugin_key(key), &meta, Arc::new(translated(&spec)));
+                set(&mut self.extensions, c, plugin_key(key), meta, Arc::new(translated(&spec)));
             }
-            Spec::Namespace(spec) => set(&mut self.namespaces, c, key, &quiet(&meta), spec),
-            Spec::Node(spec) => set(&mut self.nodes, c, key, &quiet(&meta), spec),
-            Spec::ServiceAccount(spec) => set(&mut self.accounts, c, key, &quiet(&meta), spec),
-            Spec::ServiceExport(spec) => set(&mut self.exports, c, key, &quiet(&meta), spec),
-            Spec::ServiceImport(spec) => set(&mut self.imports, c, key, &quiet(&meta), spec),
-            Spec::VirtualService(spec) => set(&mut self.virtual_services, c, key, &meta, spec),
-            Spec::DestinationRule(spec) => set(&mut self.destination_rules, c, key, &meta, spec),
-            Spec::Gateway(spec) => set(&mut self.gateways, c, key, &meta, spec),
-            Spec::Sidecar(spec) => set(&mut self.sidecars, c, key, &meta, spec),
-            Spec::WorkloadGroup(spec) => set(&mut self.workload_groups, c, key, &meta, spec),
-            Spec::EnvoyFilter(spec) => set(&mut self.envoy_filters, c, key, &meta, spec),
-            Spec::ProxyConfig(spec) => set(&mut self.proxy_configs, c, key, &meta, spec),
-            Spec::PeerAuthentication(spec) => set(&mut self.peers, c, key, &meta, spec),
-            Spec::RequestAuthentication(spec) => set(&mut self.requests, c, key, &meta, spec),
-            Spec::AuthorizationPolicy(spec) => set(&mut self.access, c, key, &meta, spec),
-            Spec::Telemetry(spec) => set(&mut self.telemetry, c, key, &meta, spec),
-            Spec::TrafficExtension(spec) => set(&mut self.extensions, c, key, &meta, spec),
+            Spec::Namespace(spec) => set(&mut self.namespaces, c, key, quiet(meta), spec),
+            Spec::Node(spec) => set(&mut self.nodes, c, key, quiet(meta), spec),
+            Spec::ServiceAccount(spec) => set(&mut self.accounts, c, key, quiet(meta), spec),
+            Spec::ServiceExport(spec) => set(&mut self.exports, c, key, quiet(meta), spec),
+            Spec::ServiceImport(spec) => set(&mut self.imports, c, key, quiet(meta), spec),
+            Spec::VirtualService(spec) => set(&mut self.virtual_services, c, key, meta, spec),
+            Spec::DestinationRule(spec) => set(&mut self.destination_rules, c, key, meta, spec),
+            Spec::Gateway(spec) => set(&mut self.gateways, c, key, meta, spec),
+            Spec::Sidecar(spec) => set(&mut self.sidecars, c, key, meta, spec),
+            Spec::WorkloadGroup(spec) => set(&mut self.workload_groups, c, key, meta, spec),
+            Spec::EnvoyFilter(spec) => set(&mut self.envoy_filters, c, key, meta, spec),
+            Spec::ProxyConfig(spec) => set(&mut self.proxy_configs, c, key, meta, spec),
+            Spec::PeerAuthentication(spec) => set(&mut self.peers, c, key, meta, spec),
+            Spec::RequestAuthentication(spec) => set(&mut self.requests, c, key, meta, spec),
+            Spec::AuthorizationPolicy(spec) => set(&mut self.access, c, key, meta, spec),
+            Spec::Telemetry(spec) => set(&mut self.telemetry, c, key, meta, spec),
+            Spec::TrafficExtension(spec) => set(&mut self.extensions, c, key, meta, spec),
             _ => {}
         }
     }
@@ -151,14 +150,14 @@ impl Facts {
         meta: &Arc<Meta>,
         spec: &kubernetes::Endpoints,
     ) {
-        let mut meta = (*quiet(meta)).clone();
+        let mut meta = (*quiet(Arc::clone(meta))).clone();
         meta.labels.edit(|labels| {
             labels.insert("kubernetes.io/service-name".to_owned(), key.name.to_string());
         });
         let meta = Arc::new(meta);
         for (at, subset) in spec.subsets.iter().enumerate() {
             let slice = slice(subset);
-            set(&mut self.slices, c, subset_key(key, at), &meta, Arc::new(slice));
+            set(&mut self.slices, c, subset_key(key, at), Arc::clone(&meta), Arc::new(slice));
         }
         self.remove_subsets(c, key, spec.subsets.len());
     }
