@@ -8,8 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use identity::authority::San;
-use identity::token::Issuer;
 use process::clock::Clock;
 use process::metrics::Metrics;
 use tokio::sync::watch;
@@ -33,7 +31,7 @@ pub use authenticate::{Authenticator, Caller, Chain, Failure, Peer, Reason};
 pub use kubernetes_signer::KubernetesSigner;
 pub use live::{Live, Others};
 pub use service::Service;
-pub use serving::{Connection, Tls};
+pub use serving::{Connection, Policy, Source, Tls};
 pub use state::{Options, State};
 pub use trust_bundle::TrustBundle;
 pub use trust_domain::TrustDomain;
@@ -63,31 +61,42 @@ impl Error {
     }
 }
 
+/// Who gives the control plane's own certificate, and which TLS is spoken with it.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// Who gives it.
+    pub source: Source,
+    /// What is spoken.
+    pub policy: Policy,
+}
+
 /// The certificate authority of this process with all that hangs on it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ca {
-    state: Arc<State>,
+    state: Option<Arc<State>>,
     live: Live,
-    tls: Arc<Tls>,
+    tls: Option<Arc<Tls>>,
     counters: counters::Counters,
     clock: Arc<dyn Clock>,
 }
 
 impl Ca {
-    /// Loads or creates the authority and its serving certificate for `names`, and registers the `citadel_server_*`
-    /// metrics. Blocks on files or on an API server; call it before serving, and not in an async worker.
+    /// Loads or creates the authority, unless there is to be none, gets the control plane's own certificate, unless nobody
+    /// gives it, and registers the `citadel_server_*` metrics. Blocks on files or on an API server; call it before serving,
+    /// and not in an async worker.
     pub fn open(
-        options: Options,
-        names: Vec<San>,
+        options: Option<Options>,
+        own: Option<Own>,
         clock: Arc<dyn Clock>,
         metrics: &Metrics,
     ) -> Result<Self, Error> {
-        let now = clock.now();
-        let (state, authority) = State::open(options, now)?;
+        let opened = options.map(|options| State::open(options, clock.now())).transpose()?;
+        let (state, authority) = opened.map(|(state, authority)| (Arc::new(state), authority)).unzip();
         let live = Live::new(authority);
-        let tls = Arc::new(Tls::new(live.clone(), names, clock.clone())?);
+        let tls = |own: Own| Tls::new(live.clone(), own.source, own.policy, clock.clone()).map(Arc::new);
+        let tls = own.map(tls).transpose()?;
         let counters = counters::Counters::register(metrics, &live, clock.clone());
-        Ok(Self { state: Arc::new(state), live, tls, counters, clock })
+        Ok(Self { state, live, tls, counters, clock })
     }
 
     /// The present authority and roots, as everybody sees them.
@@ -96,16 +105,16 @@ impl Ca {
         &self.live
     }
 
-    /// What plugged-in authorities have revoked, as PEM and perhaps empty, now and later.
+    /// What plugged-in authorities have revoked, as PEM and perhaps empty, now and later; `None` without an authority.
     #[must_use]
-    pub fn revoked(&self) -> watch::Receiver<String> {
-        self.state.revoked()
+    pub fn revoked(&self) -> Option<watch::Receiver<String>> {
+        Some(self.state.as_ref()?.revoked())
     }
 
-    /// The TLS side of the secure port.
+    /// The TLS side of the secure port; `None` if the control plane has no certificate of its own.
     #[must_use]
-    pub fn tls(&self) -> &Arc<Tls> {
-        &self.tls
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// The clock everything here goes by.
@@ -114,39 +123,33 @@ impl Ca {
         self.clock.now()
     }
 
-    /// The gRPC service that signs for those whom `authenticators` know.
+    /// The gRPC service that signs for those whom `authenticators` know; `None` without an authority.
     #[must_use]
-    pub fn service(&self, authenticators: Arc<Chain>) -> Service {
-        Service::new(self.live.clone(), authenticators, self.counters.clone(), self.clock.clone())
-    }
-
-    /// The issuer `name` of service-account tokens for meshes without Kubernetes; its key is kept with the authority.
-    /// Blocks on files.
-    pub fn token_issuer(&self, name: &str) -> Result<Issuer, Error> {
-        Ok(state::token_issuer(self.state.own_dir(), name)?)
+    pub fn service(&self, authenticators: Arc<Chain>) -> Option<Service> {
+        self.state.as_ref()?;
+        Some(Service::new(self.live.clone(), authenticators, self.counters.clone(), self.clock.clone()))
     }
 
     /// What has to be done from time to time (each minute: so soon is noticed what another replica has done): a
     /// self-signed root that nears its end gets a successor, and the serving certificate is renewed. True if anybody has to
     /// be told about new roots. On an error everything goes on as it was. Blocks as [`Ca::open`] does.
     pub fn tick(&self) -> Result<bool, Error> {
-        let rotated = self.state.tick(&self.live, self.clock.now());
+        let rotated = self.state.as_ref().map(|state| state.tick(&self.live, self.clock.now()));
         // whatever came of it: a store that is away must not let our own certificate end
-        self.tls.refresh()?;
-        Ok(rotated?)
+        self.refresh()?;
+        Ok(rotated.transpose()?.unwrap_or(false))
     }
 
-    /// Reads the plugged-in files again; to be called when their directory has changed. True if the authority is another
-    /// one now. On an error everything goes on as it was. Blocks on files.
+    /// Reads an operator's files again. True if the authority or our own certificate is another one now. On an error everything goes on as it was. Blocks on files.
     pub fn reload(&self) -> Result<bool, Error> {
-        let changed = self.state.reload(&self.live, self.clock.now())?;
-        self.tls.refresh()?;
-        Ok(changed)
+        let reloaded = self.state.as_ref().map(|state| state.reload(&self.live, self.clock.now()));
+        let renewed = self.refresh()?;
+        Ok(reloaded.transpose()?.unwrap_or(false) || renewed)
     }
 
     /// Renews the serving certificate, and takes over which roots clients are verified with, if that is due.
     fn refresh(&self) -> Result<bool, Error> {
-        Ok(self.tls.refresh()?)
+        Ok(self.tls.as_ref().map(|tls| tls.refresh()).transpose()?.unwrap_or(false))
     }
 
     /// Keeps the authority fresh for as long as it is polled: looks at the ends of certificates and at what other replicas

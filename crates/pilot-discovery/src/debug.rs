@@ -62,6 +62,8 @@ pub struct Debug {
     pub admin: bool,
     /// `--profile`.
     pub profile: bool,
+    /// `METRICS_LOCALHOST_ACCESS_ONLY`.
+    pub metrics_here_only: bool,
 }
 
 type Shared = Arc<Debug>;
@@ -146,8 +148,21 @@ async fn show_ready(State(debug): State<Shared>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
 }
 
-async fn show_metrics(State(debug): State<Shared>) -> Response {
+async fn show_metrics(
+    State(debug): State<Shared>,
+    from: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+) -> Response {
+    let from = from.map(|axum::Extension(ConnectInfo(address))| address);
+    // as pilot/pkg/bootstrap/monitoring.go: metricsMiddleware
+    if debug.metrics_here_only && !is_here(from) {
+        return (StatusCode::FORBIDDEN, "Only requests from localhost are allowed\n").into_response();
+    }
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], debug.metrics.render()).into_response()
+}
+
+/// Whether a caller is on this machine.
+fn is_here(from: Option<SocketAddr>) -> bool {
+    from.is_some_and(|from| from.ip().to_canonical().is_loopback())
 }
 
 async fn show_index(State(debug): State<Shared>) -> Response {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{Problem, Switches};
+use config::{Problem, Severity, Switches};
 use process::env::{Vars, go_duration};
+use sources::kubernetes::Pace;
 
 use crate::args::Args;
 use crate::ca::authenticate::token_review::Rules;
+use crate::ca::serving::{Files, Policy};
 use crate::secret_access;
 
 /// Everything a control plane is started with.
@@ -46,6 +48,14 @@ pub struct Options {
     pub grpc: String,
     /// `--secureGRPCAddr`; empty for none.
     pub secure_grpc: String,
+    /// `--tlsCertFile`, `--tlsKeyFile` and `--caCertFile`, if all are given.
+    pub certificate: Option<Files>,
+    /// `--tls-cipher-suites`, `--tls-min-version`, `COMPLIANCE_POLICY`.
+    pub tls: Policy,
+    /// `--kubernetesApiQPS` and `--kubernetesApiBurst`.
+    pub pace: Pace,
+    /// Whether this runs in a pod of Kubernetes, as `KUBERNETES_SERVICE_HOST` tells.
+    pub in_cluster: bool,
     /// `--shutdownDuration`.
     pub shutdown: Duration,
     /// `--keepaliveInterval` and `--keepaliveTimeout`.
@@ -85,7 +95,7 @@ impl Options {
     /// A flag whose value is not of its kind.
     pub fn read(args: &Args, vars: &Vars) -> Result<(Self, Vec<Problem>), String> {
         let pairs = vars.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (switches, problems) = Switches::from_pairs(pairs);
+        let (switches, mut problems) = Switches::from_pairs(pairs);
         let path = |name: &str| Some(PathBuf::from(args.value(name))).filter(|p| !p.as_os_str().is_empty());
         let duration = |name: &str| {
             let text = args.value(name);
@@ -108,6 +118,22 @@ impl Options {
         let namespace = or(args.value("namespace"), &switches.pod_namespace);
         let (folder, kubeconfig) = (path("configDir"), path("kubeconfig"));
         let registries = args.value("registries").split(',').any(|name| name.trim() == "Kubernetes");
+        let given = ["tlsCertFile", "tlsKeyFile", "caCertFile"].map(path);
+        let some = given.iter().any(Option::is_some);
+        let certificate = match given {
+            [Some(cert), Some(key), Some(roots)] => Some(Files { cert, key, roots }),
+            _ => None,
+        };
+        if some && certificate.is_none() {
+            let text = "--tlsCertFile, --tlsKeyFile and --caCertFile have an effect only together";
+            problems.push(Problem::new(Severity::Warning, "flags", text.to_owned()));
+        }
+        let (tls, told) = Policy::new(
+            args.value("tls-cipher-suites"),
+            args.value("tls-min-version"),
+            &switches.compliance_policy,
+        )?;
+        problems.extend(told.into_iter().map(|text| Problem::new(Severity::Warning, "TLS", text)));
         let unless_off = |name: &str| vars.read::<bool>(name).ok().flatten().unwrap_or(true);
         let options = Self {
             kubernetes: registries && (folder.is_none() || kubeconfig.is_some()),
@@ -127,6 +153,10 @@ impl Options {
             monitoring: args.value("monitoringAddr").to_owned(),
             grpc: args.value("grpcAddr").to_owned(),
             secure_grpc: args.value("secureGRPCAddr").to_owned(),
+            certificate,
+            tls,
+            pace: pace_of(args)?,
+            in_cluster: vars.get("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty()),
             shutdown: duration("shutdownDuration")?,
             keepalive: (
                 pings("keepaliveInterval", switches.grpc_keepalive_interval)?,
@@ -147,4 +177,17 @@ impl Options {
         };
         Ok((options, problems))
     }
+}
+
+/// How fast API servers are asked.
+fn pace_of(args: &Args) -> Result<Pace, String> {
+    let number = |name: &str, want: &str| {
+        let text = args.value(name);
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        number.ok_or_else(|| format!("invalid argument {text:?} for --{name}: want {want}"))
+    };
+    let per_second = number("kubernetesApiQPS", "a number of requests per second, such as 80")?;
+    let burst =
+        number("kubernetesApiBurst", "a number of requests, such as 160")?.clamp(1.0, f64::from(u32::MAX));
+    Ok(Pace { per_second, burst: burst as u32 })
 }

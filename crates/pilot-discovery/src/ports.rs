@@ -75,10 +75,10 @@ pub fn serve_plain(server: &Server<MeshCatalog>, listener: Plain, stop: Stop) ->
     })
 }
 
-/// Serves xDS and certificates over TLS.
+/// Serves xDS over TLS, and certificates if somebody signs them.
 pub fn serve_tls(
     server: &Server<MeshCatalog>,
-    certificates: ca::Service,
+    certificates: Option<ca::Service>,
     tls: &Arc<Tls>,
     listener: TcpListener,
     stop: Stop,
@@ -92,8 +92,9 @@ pub fn serve_tls(
         })
     });
     tokio::spawn(async move {
-        let certificates = InterceptedService::new(certificates.into_server(), with_connection);
-        let router = server.transport().add_service(server.clone()).add_service(certificates);
+        let certificates =
+            certificates.map(|service| InterceptedService::new(service.into_server(), with_connection));
+        let router = server.transport().add_service(server.clone()).add_optional_service(certificates);
         ended("gRPC over TLS", router.serve_with_incoming_shutdown(connections, stopped(stop)).await);
     })
 }

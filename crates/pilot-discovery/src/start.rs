@@ -24,12 +24,10 @@ use tokio::task::JoinHandle;
 use xds::server::Server;
 
 use crate::admission::{Admission, Rules};
-use crate::ca::authenticate::JwtAuthenticator;
-use crate::ca::{Ca, TrustBundle, TrustDomain, keys};
+use crate::ca::TrustDomain;
 use crate::catalog::{self, MeshCatalog};
 use crate::debug::{self, Debug};
 use crate::events::Events;
-use crate::fetch::Fetcher;
 use crate::intake::{Counters, Debounce, Intake};
 use crate::objects::Objects;
 use crate::options::Options;
@@ -39,6 +37,7 @@ use crate::reports::Reports;
 use crate::traces::{BadEndpoint, Exporter};
 use crate::writes;
 
+mod own_certificate;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -153,13 +152,15 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
     let mesh_places = sources.mesh().places();
     let followed = writes::Followed::of(sources.mesh());
+    let effective = sources.mesh().effective();
 
     let cluster = clusters.as_ref().and_then(|clusters| clusters.client(clusters.own()));
-    let authority =
-        trust::open_authority(&options, &trust_domain.get(), cluster.as_ref(), &clock, &metrics).await?;
-    let (chain, tokens) = trust::judges(&options, &authority, clusters.clone(), &trust_domain, &metrics)?;
+    let identity =
+        trust::Identity::open(&options, clusters.as_ref(), &effective, &trust_domain, (&clock, &metrics))
+            .await?;
+    let authority = identity.authority.clone();
     let admission =
-        Admission::new(chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
+        Admission::new(identity.chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
 
     let mesh = Mesh::new(settings);
     let served = catalog::Options::of(&options);
@@ -172,8 +173,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         catalog.judge_secrets(trust::secret_reviewers(&options, clusters), aliases, pace, &metrics);
     }
     let reports = Reports::of(&options, cluster.as_ref()).await;
-    let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &authority, &catalog, clock)?;
-    let effective = sources.mesh().effective();
+    let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &catalog, clock)?;
     let trust_bundle = trust::bundle(&options, &authority, roots_of_signer, effective, &catalog);
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
@@ -196,10 +196,11 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         enabled: options.switches.enable_debug_on_http,
         admin: options.switches.unsafe_enable_admin_endpoints,
         profile: options.profile,
+        metrics_here_only: options.switches.metrics_localhost_access_only,
     });
     catalog.ask(&debug);
 
-    let listeners = listen(&options).await?;
+    let listeners = listen(&options, authority.tls().is_some()).await?;
     let addresses = listeners.addresses();
     let (stop, stopped) = watch::channel(false);
     let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
@@ -212,13 +213,13 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     }
     tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
-    tokio::spawn(keep_authority(authority.clone(), trust_bundle, reports));
-    if let Some(tokens) = tokens {
-        tasks.push(keep_keys(tokens, stopped.clone()));
-    }
-    if let Some(listener) = listeners.secure {
-        let service = trust::with_nodes(authority.service(chain), &options, &catalog).with_signer(signer);
-        tasks.push(ports::serve_tls(&server, service, authority.tls(), listener, stopped.clone()));
+    let of_requests = identity.chain_of_requests.clone();
+    tasks.extend(identity.keep(trust_bundle, reports, &stopped));
+    if let Some((listener, tls)) = listeners.secure.zip(authority.tls()) {
+        let service = authority.service(of_requests);
+        let service =
+            service.map(|service| trust::with_nodes(service, &options, &catalog).with_signer(signer));
+        tasks.push(ports::serve_tls(&server, service, tls, listener, stopped.clone()));
     }
     if let Some(listener) = listeners.plain {
         tasks.push(ports::serve_plain(&server, listener, stopped));
@@ -246,16 +247,6 @@ fn trace(options: &Options, catalog: &MeshCatalog, metrics: &Metrics) -> Result<
     Ok(())
 }
 
-/// Keeps the authority fresh and whom it believes beside itself, and tells what cannot be done about it.
-async fn keep_authority(authority: Ca, others: TrustBundle, reports: Option<Reports>) {
-    let tell = |what: &'static str, trouble: Option<&str>| {
-        if let Some(reports) = &reports {
-            reports.authority(what, trouble);
-        }
-    };
-    tokio::join!(authority.keep(Duration::from_secs(60), tell), others.keep());
-}
-
 fn debounce_of(options: &Options) -> Debounce {
     Debounce::new(
         options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),
@@ -275,7 +266,7 @@ struct Facts {
 /// Reads everything, and waits until every list of an API server is complete.
 async fn facts(options: &Options, metrics: &Metrics) -> Result<Facts, Failure> {
     let client = match options.kubernetes {
-        true => Some(kubernetes::connect(options.kubeconfig.as_deref()).await?),
+        true => Some(kubernetes::connect(options.kubeconfig.as_deref(), options.pace).await?),
         false => None,
     };
     let mut sources = sources_of(options, client.as_ref()).await;
@@ -322,11 +313,12 @@ fn serve_pages(
     served.map(|(listener, router)| ports::serve_http(listener, router, stopped.clone())).collect()
 }
 
-async fn listen(options: &Options) -> Result<Listeners, process::listen::Error> {
+async fn listen(options: &Options, has_certificate: bool) -> Result<Listeners, process::listen::Error> {
+    let secure = if has_certificate { options.secure_grpc.as_str() } else { "" };
     Ok(Listeners {
         http: ports::tcp(&options.http).await?,
         monitoring: ports::tcp(&options.monitoring).await?,
-        secure: ports::tcp(&options.secure_grpc).await?,
+        secure: ports::tcp(secure).await?,
         plain: ports::plain(&options.grpc).await?,
     })
 }
@@ -370,6 +362,7 @@ fn clusters_of(options: &Options) -> kubernetes::Options {
             .map(Into::into),
         remote_timeout: switches.pilot_remote_cluster_timeout.to_std().unwrap_or(Duration::from_secs(30)),
         insecure: switches.pilot_insecure_multicluster_kubeconfig_options.clone(),
+        pace: options.pace,
     }
 }
 
@@ -397,16 +390,6 @@ async fn sources_of(options: &Options, client: Option<&kube::Client>) -> Sources
         mesh = mesh.with_maps(kubernetes::follow_maps(client.clone(), &options.namespace, names).await);
     }
     Sources::new(folder, mesh)
-}
-
-/// Fetches the issuer's keys, as long as the process serves.
-fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: ports::Stop) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        tokio::select! {
-            () = keys::keep(tokens, Fetcher::default(), keys::Pace::default()) => {}
-            () = ports::stopped(stopped) => {}
-        }
-    })
 }
 
 fn rules_of(options: &Options, root_namespace: &str) -> Rules {

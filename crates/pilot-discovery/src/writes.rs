@@ -78,8 +78,9 @@ pub fn begin(
         cni_namespace: options.cni_namespace.clone(),
         domain: options.domain.clone(),
         mesh,
-        roots: roots(authority.live()),
-        revoked: switches.pilot_enable_ca_crl.then(|| authority.revoked()),
+        // without a certificate of our own there is nothing that workloads need to reach us
+        roots: authority.tls().map_or_else(|| watch::channel(String::new()).1, |tls| tls.roots()),
+        revoked: authority.revoked().filter(|_| switches.pilot_enable_ca_crl),
         stop,
         switches,
     };
@@ -118,28 +119,6 @@ async fn until(mut stop: Stop, work: impl Future<Output = ()>) {
         () = work => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
-}
-
-/// The roots to hand out, as PEM, now and later.
-fn roots(live: &crate::ca::Live) -> watch::Receiver<String> {
-    let mut editions = live.subscribe();
-    let (to, roots) = watch::channel(live.bundle().to_pem());
-    let live = live.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = to.closed() => return,
-                changed = editions.changed() => if changed.is_err() { return },
-            }
-            let text = live.bundle().to_pem();
-            to.send_if_modified(|old| {
-                let differ = *old != text;
-                *old = text;
-                differ
-            });
-        }
-    });
-    roots
 }
 
 impl Writes {

@@ -61,6 +61,10 @@ switches! {
         "What is refused is also told in events of Kubernetes.";
 
     // certificate authority
+    ENABLE_CA_SERVER enable_ca_server: bool = true,
+        "The control plane has a certificate authority and signs for workloads.";
+    PILOT_CERT_PROVIDER pilot_cert_provider: String = text("istiod"),
+        "Who gives the control plane's own certificate, unless there are files of it: istiod, k8s.io/<signer>, or none.";
     ROOT_CA_DIR root_ca_dir: String = text("./etc/cacerts"), "The folder of a plugged-in CA.";
     DEFAULT_WORKLOAD_CERT_TTL default_workload_cert_ttl: Duration = Duration::from_secs(24 * 3600),
         "Lifetime of a certificate if the request names none.";
@@ -79,6 +83,9 @@ switches! {
     CITADEL_SELF_SIGNED_CA_RSA_KEY_SIZE citadel_self_signed_ca_rsa_key_size: u32 = 2048,
         "Bits of the self-signed root's RSA key.";
     JWT_RULE jwt_rule: String = text(""), "A JWT rule, as JSON, by which callers may prove themselves.";
+    TOKEN_ISSUER token_issuer: String = text(""),
+        "Outside of Kubernetes: callers of the certificate service may prove themselves by tokens of this issuer.";
+    AUDIENCE audience: String = text(""), "Those tokens are for this audience; empty for any of TOKEN_AUDIENCES.";
     EXTERNAL_CA external_ca: String = text(""),
         "Who signs for workloads instead of the control plane: ISTIOD_RA_KUBERNETES_API for signers of Kubernetes.";
     K8S_SIGNER k8s_signer: String = text(""), "The signer of Kubernetes that signs for workloads.";
@@ -250,6 +257,8 @@ switches! {
         "How it is told; there is only grpc.";
     OTEL_SERVICE_NAME otel_service_name: String = text("pilot-discovery"),
         "Who we are to the collector.";
+    METRICS_LOCALHOST_ACCESS_ONLY metrics_localhost_access_only: bool = false,
+        "Metrics are shown to callers on this machine only.";
     ENABLE_DEBUG_ON_HTTP enable_debug_on_http: bool = true, "Debug endpoints are served.";
     UNSAFE_ENABLE_ADMIN_ENDPOINTS unsafe_enable_admin_endpoints: bool = false,
         "A debug endpoint may end the connection of a proxy.";

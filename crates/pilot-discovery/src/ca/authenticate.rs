@@ -158,6 +158,12 @@ impl Chain {
         Self(authenticators)
     }
 
+    /// These, and behind them another one.
+    #[must_use]
+    pub fn with(&self, last: Arc<dyn Authenticator>) -> Self {
+        Self(self.0.iter().cloned().chain([last]).collect())
+    }
+
     /// Asks one after the other. As pkg/security/security.go: Authenticate.
     pub async fn authenticate(&self, peer: &Peer, now: SystemTime) -> Result<Caller, Failure> {
         let mut reasons = Vec::new();

@@ -97,7 +97,7 @@ impl Collector for Expiry {
             }
             Ok(())
         };
-        let authority = self.live.authority();
+        let Some(authority) = self.live.authority() else { return Ok(()) };
         if let Some(root) = authority.bundle().roots().first() {
             both("root_cert", "root cert", root)?;
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::mesh::{MeshConfig, MeshConfigCertificateDataCertificateData as Data};
 use identity::authority::Limits;
 use identity::cert::{self, Usage, parse_chain, verify};
 use identity::csr::{self, Plain, PublicKey};
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use tonic::Code;
 
 mod request;
+pub(super) use request::fetch;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -36,6 +38,18 @@ pub struct Rules {
     pub limits: Limits,
     /// A request that has no certificate by then is given up.
     pub patience: Duration,
+}
+
+/// What `caCertificates` of a mesh configuration says of a signer, as PEM.
+#[must_use]
+pub fn root_in(mesh: &MeshConfig, signer: &str) -> Option<String> {
+    let of_signer = mesh.ca_certificates.iter().filter(|data| data.cert_signers.iter().any(|s| s == signer));
+    of_signer
+        .filter_map(|data| match &data.certificate_data {
+            Some(Data::Pem(pem)) => Some(pem.clone()),
+            _ => None,
+        })
+        .next()
 }
 
 /// Tells the root of a signer, as PEM, if the mesh configuration does (`caCertificates` with `certSigners`).
@@ -170,7 +184,7 @@ impl KubernetesSigner {
         // a task of its own: a caller that leaves does not leave its request behind
         let work = tokio::spawn(async move {
             let _place = place;
-            request::fetch(&client, csr, name, ttl, limit).await
+            fetch(&client, csr, name, ttl, limit).await
         });
         work.await.unwrap_or_else(|_| Err(late()))
     }

@@ -32,8 +32,10 @@ pub struct Others {
 
 #[derive(Debug)]
 struct Present {
-    authority: Arc<Authority>,
+    authority: Option<Arc<Authority>>,
     others: Others,
+    /// Roots that vouch for callers of our own ports only.
+    of_callers: Bundle,
     /// The authority's roots and those believed anywhere.
     roots: Arc<Bundle>,
     /// These, and the scoped ones.
@@ -41,24 +43,26 @@ struct Present {
 }
 
 impl Present {
-    fn of(authority: Arc<Authority>, others: Others) -> Self {
-        let roots = authority.bundle().merged(&others.anywhere);
+    fn of(authority: Option<Arc<Authority>>, others: Others, of_callers: Bundle) -> Self {
+        let own = authority.as_ref().map(|authority| authority.bundle().clone()).unwrap_or_default();
+        let roots = own.merged(&others.anywhere);
         let all = others.scoped.values().fold(roots.clone(), |all, scoped| all.merged(scoped));
-        Self { authority, others, roots: Arc::new(roots), all: Arc::new(all) }
+        Self { authority, others, of_callers, roots: Arc::new(roots), all: Arc::new(all) }
     }
 }
 
 impl Live {
-    /// A handle that shows `authority`.
+    /// A handle that shows `authority`; without one (`ENABLE_CA_SERVER=false`) nobody signs.
     #[must_use]
-    pub fn new(authority: Authority) -> Self {
-        let present = Present::of(Arc::new(authority), Others::default());
+    pub fn new(authority: impl Into<Option<Authority>>) -> Self {
+        let authority = authority.into().map(Arc::new);
+        let present = Present::of(authority, Others::default(), Bundle::default());
         Self(Arc::new(Shared { present: ArcSwap::from_pointee(present), edition: watch::Sender::new(0) }))
     }
 
-    /// The authority that signs now.
+    /// The authority that signs now, if there is one.
     #[must_use]
-    pub fn authority(&self) -> Arc<Authority> {
+    pub fn authority(&self) -> Option<Arc<Authority>> {
         self.0.present.load().authority.clone()
     }
 
@@ -68,34 +72,51 @@ impl Live {
         self.0.present.load().roots.clone()
     }
 
-    /// Every root that is believed for at least one trust domain; good for a handshake, after which
-    /// [`Live::bundle_for`] decides.
+    /// Every root that vouches for workloads of at least one trust domain.
     #[must_use]
-    pub fn every_root(&self) -> Arc<Bundle> {
+    pub fn anchors(&self) -> Arc<Bundle> {
         self.0.present.load().all.clone()
     }
 
-    /// The roots that may vouch for workloads of `trust_domain`. As pkg/spiffe/spiffe.go: VerifyPeerCert.
+    /// Every root that is believed of a caller of ours; good for a handshake, after which [`Live::bundle_for`] decides.
     #[must_use]
-    pub fn bundle_for(&self, trust_domain: &str) -> Arc<Bundle> {
+    pub fn every_root(&self) -> Bundle {
         let present = self.0.present.load();
-        match present.others.scoped.get(trust_domain) {
-            Some(scoped) => Arc::new(present.roots.merged(scoped)),
-            None => present.roots.clone(),
-        }
+        present.all.merged(&present.of_callers)
+    }
+
+    /// The roots that may vouch for callers of `trust_domain`. As pkg/spiffe/spiffe.go: VerifyPeerCert.
+    #[must_use]
+    pub fn bundle_for(&self, trust_domain: &str) -> Bundle {
+        let present = self.0.present.load();
+        let known = present.roots.merged(&present.of_callers);
+        present.others.scoped.get(trust_domain).map_or_else(|| known.clone(), |scoped| known.merged(scoped))
     }
 
     /// Shows another authority from now on and tells the subscribers.
     pub fn replace(&self, authority: Authority) {
-        let authority = Arc::new(authority);
-        self.0.present.rcu(|old| Present::of(authority.clone(), old.others.clone()));
+        let authority = Some(Arc::new(authority));
+        self.0.present.rcu(|old| Present::of(authority.clone(), old.others.clone(), old.of_callers.clone()));
         self.told();
+    }
+
+    /// Believes callers of our own ports by these roots too (and by no other ones that were given so) from now on; they are
+    /// not handed out.
+    pub fn believe_callers(&self, roots: &Bundle) {
+        let old =
+            self.0.present.rcu(|old| Present::of(old.authority.clone(), old.others.clone(), roots.clone()));
+        if old.of_callers != *roots {
+            self.told();
+        }
     }
 
     /// Believes these roots from elsewhere (and no other ones from elsewhere) from now on; tells the subscribers if that is
     /// a change.
     pub fn trust(&self, others: &Others) {
-        let old = self.0.present.rcu(|old| Present::of(old.authority.clone(), others.clone()));
+        let old = self
+            .0
+            .present
+            .rcu(|old| Present::of(old.authority.clone(), others.clone(), old.of_callers.clone()));
         if old.others != *others {
             self.told();
         }

@@ -142,7 +142,8 @@ impl Service {
     ) -> Result<Vec<String>, ((&'static str, Code), String)> {
         let sans: Vec<San> = ids.iter().map(|id| San::Uri(id.to_string())).collect();
         let labels = self.describe.as_ref().zip(ids.first()).and_then(|(d, id)| d.labels(id, claims));
-        let authority = self.live.authority();
+        let missing = || (("CA_NOT_READY", Code::Internal), "there is no certificate authority".to_owned());
+        let authority = self.live.authority().ok_or_else(missing)?;
         let wanted = Request { key, sans: &sans, ttl, labels: labels.as_ref() };
         let leaf = authority.sign(&wanted, self.clock.now()).map_err(|error| {
             let code = if error.kind() == "TTL_ERROR" { Code::InvalidArgument } else { Code::Internal };

@@ -1,32 +1,39 @@
-//! The TLS side of the secure port: a certificate of our own authority, renewed without a restart, and client
+//! The TLS side of the secure port: the control plane's own certificate, renewed without a restart, and client
 //! certificates that are optional but verified against the present roots.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use identity::authority::{self, Request, San};
-use identity::csr::PublicKey;
-use identity::key::{self, Kind, PrivateKey};
-use identity::{Bundle, Certificate};
+use identity::Bundle;
+use identity::authority::{self, San};
+use identity::key;
 use parking_lot::Mutex;
 use process::clock::Clock;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::sync::watch;
 
 use super::live::Live;
 
 mod accept;
+mod own;
+mod policy;
+mod signed;
 #[cfg(test)]
 mod tests;
 
 pub use accept::{Connection, ConnectionInfo, Incoming};
+pub use own::{Files, Pair, Source};
+pub use policy::Policy;
+pub use signed::{Signed, Wanted};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +44,20 @@ pub enum Error {
     /// No key for it.
     #[error("cannot make the key of the serving certificate: {0}")]
     Key(#[from] key::Error),
+    /// A file of the operator's.
+    #[error("the control plane's own certificate: {path}: {reason}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A signer of Kubernetes.
+    #[error("the control plane's own certificate: {0}")]
+    Signer(#[from] super::kubernetes_signer::Error),
+    /// There is nobody to sign it.
+    #[error("there is no certificate authority to sign the control plane's own certificate")]
+    NoAuthority,
     /// The TLS library refused.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -67,44 +88,59 @@ pub fn default_names(namespace: &str, revision: &str, custom: &[String]) -> Vec<
 #[derive(Debug)]
 pub struct Tls {
     live: Live,
-    names: Vec<San>,
+    source: Source,
+    policy: Policy,
     clock: Arc<dyn Clock>,
     config: ArcSwap<ServerConfig>,
     /// What the configuration was made from.
     made_from: Mutex<Made>,
+    roots: watch::Sender<String>,
 }
 
 #[derive(Debug)]
 struct Made {
-    cert: Certificate,
-    signing: Certificate,
+    pair: Pair,
+    /// What clients are verified with.
     roots: Bundle,
 }
 
 impl Tls {
-    /// Issues a certificate for `names` and is ready to accept.
-    pub fn new(live: Live, names: Vec<San>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        let (config, made) = make(&live, &names, &clock)?;
-        let (config, made_from) = (ArcSwap::from_pointee(config), Mutex::new(made));
-        Ok(Self { live, names, clock, config, made_from })
+    /// Gets a certificate of `source` and is ready to accept.
+    pub fn new(live: Live, source: Source, policy: Policy, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let now = clock.now();
+        let pair = source.newer(None, &live, policy.key(), now)?.ok_or(Error::NoAuthority)?;
+        source.believe(&pair, &live);
+        let roots = live.every_root().without_expired(now);
+        let config = config_of(&pair, &roots, &policy, &clock)?;
+        let (config, to_believe) = (ArcSwap::from_pointee(config), watch::Sender::new(pair.roots.to_pem()));
+        let made_from = Mutex::new(Made { pair, roots });
+        Ok(Self { live, source, policy, clock, config, made_from, roots: to_believe })
     }
 
-    /// Renews the certificate and the roots if the authority or the roots are other ones, a root has come to its end, or
-    /// more than half of the certificate's life is over. New connections see the change, old ones go on. True if renewed.
+    /// Takes a newer certificate of the source, and the roots if they are other ones or one has come to its end. New
+    /// connections see the change, old ones go on. True if there was one. On an error everything goes on as it was, but
+    /// for the roots.
     pub fn refresh(&self) -> Result<bool, Error> {
         let now = self.clock.now();
         let mut made = self.made_from.lock();
-        let life = made.cert.not_after().duration_since(made.cert.not_before()).unwrap_or_default();
-        let young = now < made.cert.not_before() + life / 2 && now >= made.cert.not_before();
-        let same = made.signing == *self.live.authority().certificate()
-            && made.roots == self.live.every_root().without_expired(now);
-        if young && same {
-            return Ok(false);
+        let newer = self.source.newer(Some(&made.pair), &self.live, self.policy.key(), now);
+        let (newer, failure) = match newer {
+            Ok(newer) => (newer, None),
+            Err(error) => (None, Some(error)),
+        };
+        if let Some(pair) = &newer {
+            self.source.believe(pair, &self.live);
         }
-        let (config, new) = make(&self.live, &self.names, &self.clock)?;
-        self.config.store(Arc::new(config));
-        *made = new;
-        Ok(true)
+        let roots = self.live.every_root().without_expired(now);
+        let changed = newer.is_some() || roots != made.roots;
+        if changed {
+            let pair = newer.unwrap_or_else(|| made.pair.clone());
+            self.config.store(Arc::new(config_of(&pair, &roots, &self.policy, &self.clock)?));
+            let text = pair.roots.to_pem();
+            *made = Made { pair, roots };
+            self.roots.send_if_modified(|old| std::mem::replace(old, text.clone()) != text);
+        }
+        failure.map_or(Ok(changed), Err)
     }
 
     /// The configuration for the next connection.
@@ -112,30 +148,32 @@ impl Tls {
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.load_full()
     }
+
+    /// What callers have to believe, as PEM, now and later.
+    #[must_use]
+    pub fn roots(&self) -> watch::Receiver<String> {
+        self.roots.subscribe()
+    }
 }
 
-/// A configuration with a new key and certificate: TLS 1.2 or newer, HTTP/2, client certificates welcome.
-fn make(live: &Live, names: &[San], clock: &Arc<dyn Clock>) -> Result<(ServerConfig, Made), Error> {
-    let now = clock.now();
-    let authority = live.authority();
-    let roots = live.every_root().without_expired(now);
-    let private = PrivateKey::generate(Kind::P256)?;
-    let ttl = Some(authority.limits().max_ttl);
-    let public = PublicKey::of(&private);
-    let cert = authority.sign(&Request { key: &public, sans: names, ttl, labels: None }, now)?;
-
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let chain = std::iter::once(&cert).chain(authority.chain()).map(|c| c.der().clone()).collect();
-    let signer = provider.key_provider.load_private_key(private.to_rustls())?;
+/// A configuration for a certificate: HTTP/2, client certificates welcome.
+fn config_of(
+    pair: &Pair,
+    roots: &Bundle,
+    policy: &Policy,
+    clock: &Arc<dyn Clock>,
+) -> Result<ServerConfig, Error> {
+    let provider = policy.provider.clone();
+    let chain = pair.chain.iter().map(|c| c.der().clone()).collect();
+    let signer = provider.key_provider.load_private_key(pair.key.to_rustls())?;
     let certified = Arc::new(CertifiedKey::new(chain, signer));
     let time = Arc::new(ClockTime(clock.clone()));
     let builder = ServerConfig::builder_with_details(provider.clone(), time)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(client_verifier(&roots, provider)?);
+        .with_protocol_versions(&policy.versions)?
+        .with_client_cert_verifier(client_verifier(roots, provider)?);
     let mut config = builder.with_cert_resolver(Arc::new(Fixed(certified)));
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let made = Made { cert, signing: authority.certificate().clone(), roots };
-    Ok((config, made))
+    Ok(config)
 }
 
 /// Client certificates may be absent; present ones must lead to one of the roots. As pilot/pkg/bootstrap/server.go:

@@ -229,12 +229,6 @@ impl State {
         self.revoked.subscribe()
     }
 
-    /// Our own directory.
-    #[must_use]
-    pub fn own_dir(&self) -> &Path {
-        &self.options.own
-    }
-
     /// Takes over a self-signed root that another replica has put in the store, and rotates one that nears its end: stores
     /// its successor and shows it in `live`. True if there is another root now. As
     /// security/pkg/pki/ca/selfsignedcarootcertrotator.go.
@@ -251,7 +245,7 @@ impl State {
     }
 
     fn adopt(&self, live: &Live, kept: &Texts, now: SystemTime) -> Result<bool, Error> {
-        let present = live.authority();
+        let Some(present) = live.authority() else { return Ok(false) };
         if first_of(kept).as_ref() == Some(present.certificate()) {
             return Ok(false);
         }
@@ -264,7 +258,7 @@ impl State {
     }
 
     fn rotate(&self, live: &Live, kept: &Texts, now: SystemTime) -> Result<bool, Error> {
-        let authority = live.authority();
+        let Some(authority) = live.authority() else { return Ok(false) };
         if !self.is_time_to_check(now) || !authority.wants_rotation(self.options.grace_percent, now) {
             return Ok(false);
         }
@@ -305,7 +299,9 @@ impl State {
             return Ok(false);
         }
         let next = self.options.plug(dir, &new, now)?;
-        self.check_roots(dir, live.authority().bundle(), next.bundle())?;
+        if let Some(present) = live.authority() {
+            self.check_roots(dir, present.bundle(), next.bundle())?;
+        }
         tracing::info!(target: SCOPE, "plugged-in CA of {} reloaded", dir.display());
         let is_another = new.texts != old.texts;
         if is_another {

@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use identity::authority::{Request, SelfSigned};
+use identity::authority::{Request, San, SelfSigned};
 use identity::csr::PublicKey;
 use identity::key::{Kind, PrivateKey};
 use identity::{Bundle, Certificate};
@@ -47,8 +47,9 @@ impl Mesh {
         let clock = Virtual::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let root = SelfSigned { key: Kind::P256, ..SelfSigned::of("cluster.local") };
         let options = Options { root, ..Options::in_dir(dir.path(), "cluster.local") };
-        let names = serving::default_names("istio-system", "", &[]);
-        let ca = Ca::open(options, names, Arc::new(clock.clone()), &Metrics::new()).unwrap();
+        let source = serving::Source::Authority(serving::default_names("istio-system", "", &[]));
+        let own = Own { source, policy: serving::Policy::default() };
+        let ca = Ca::open(Some(options), Some(own), Arc::new(clock.clone()), &Metrics::new()).unwrap();
         Self { ca, clock, _dir: dir }
     }
 
@@ -65,7 +66,7 @@ impl Mesh {
         let key = PrivateKey::generate(Kind::P256).unwrap();
         let sans = [San::Uri("spiffe://cluster.local/ns/shop/sa/cart".into())];
         let request = Request { key: &PublicKey::of(&key), sans: &sans, ttl: None, labels: None };
-        let cert = self.ca.live().authority().sign(&request, self.clock.now()).unwrap();
+        let cert = self.ca.live().authority().unwrap().sign(&request, self.clock.now()).unwrap();
         Workload { cert, key, roots: self.ca.live().bundle() }
     }
 
@@ -82,7 +83,7 @@ impl Mesh {
             .with_client_auth_cert(vec![workload.cert.der().clone()], workload.key.to_rustls())?;
         let name = ServerName::try_from("istiod.istio-system.svc").unwrap();
         let mut client = ClientConnection::new(Arc::new(config), name)?;
-        let mut server = ServerConnection::new(self.ca.tls().config())?;
+        let mut server = ServerConnection::new(self.ca.tls().unwrap().config())?;
         while client.is_handshaking() || server.is_handshaking() {
             let mut sent = Vec::new();
             while client.wants_write() {

@@ -32,7 +32,7 @@ impl MeshCatalog {
 impl Inner {
     fn edition_of_anchors(&self, live: &Live) -> Arc<Edition> {
         let mut pems: Vec<String> =
-            live.every_root().roots().iter().map(identity::Certificate::to_pem).collect();
+            live.anchors().roots().iter().map(identity::Certificate::to_pem).collect();
         // the order of upstream, which has none of its own
         pems.sort();
         let message = ProxyConfig { ca_certificates_pem: pems };

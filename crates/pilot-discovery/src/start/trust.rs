@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use config::mesh::{MeshConfig, MeshConfigCertificateDataCertificateData};
+use config::Switches;
+use config::mesh::MeshConfig;
 use identity::Bundle;
+use identity::authority::Limits;
 use identity::key::Kind;
 use process::clock::Clock;
 use process::metrics::Metrics;
@@ -12,20 +14,27 @@ use process::retry::Policy;
 use sources::kubernetes::Directory;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use super::Failure;
+use super::{Failure, own_certificate};
 use crate::ca::authenticate::{
     ClientCertificate, ForwardedCertificate, JwtAuthenticator, JwtRule, KubernetesTokens, OwnCluster,
     ReviewCounters, Reviewers, token_review,
 };
 use crate::ca::impersonation::{NodeAuthorizer, PodsOf};
+use crate::ca::keys;
+use crate::ca::serving::Signed;
 use crate::ca::state::Checks;
 use crate::ca::store::InSecret;
 use crate::ca::{
-    self, Authenticator, Ca, Chain, KubernetesSigner, Others, TrustBundle, TrustDomain, kubernetes_signer,
+    self, Authenticator, Ca, Chain, KubernetesSigner, Others, Own, TrustBundle, TrustDomain,
+    kubernetes_signer,
 };
 use crate::catalog::MeshCatalog;
+use crate::fetch::Fetcher;
 use crate::options::Options;
+use crate::ports::{self, Stop};
+use crate::reports::Reports;
 
 /// Where the root of an external CA is mounted (as security/pkg/pki/ra/common.go: DefaultExtCACertDir).
 const EXTERNAL_ROOTS: &str = "./etc/external-ca-cert/root-cert.pem";
@@ -34,25 +43,90 @@ const CLUSTER_ROOTS: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.cr
 /// How long the API server that keeps the authority is waited for.
 const AUTHORITY_PATIENCE: Duration = Duration::from_secs(20 * 60);
 
+/// Who we are, and who says who others are.
+pub(super) struct Identity {
+    pub(super) authority: Ca,
+    /// Judges whoever connects.
+    pub(super) chain: Arc<Chain>,
+    /// Judges whoever asks for a certificate.
+    pub(super) chain_of_requests: Arc<Chain>,
+    /// Has our own certificate signed by others, if they do that.
+    signed: Option<Signed>,
+    /// Verify tokens by keys that are fetched.
+    tokens: Vec<Arc<JwtAuthenticator>>,
+}
+
+impl Identity {
+    /// Opens the authority in its store, and reads our own certificate.
+    pub(super) async fn open(
+        options: &Options,
+        clusters: Option<&Directory>,
+        mesh: &watch::Receiver<Arc<MeshConfig>>,
+        trust_domain: &TrustDomain,
+        (clock, metrics): (&Arc<dyn Clock>, &Metrics),
+    ) -> Result<Self, Failure> {
+        let cluster = clusters.and_then(|clusters| clusters.client(clusters.own()));
+        let (own, signed) = own_certificate::source(options, cluster.as_ref(), mesh, clock).await?;
+        let authority =
+            open_authority(options, own, &trust_domain.get(), cluster.as_ref(), clock, metrics).await?;
+        let (chain, tokens) = judges(options, &authority, clusters.cloned(), trust_domain, metrics)?;
+        let (chain_of_requests, more) = judges_of_requests(options, &chain, trust_domain)?;
+        let tokens = tokens.into_iter().chain(more).collect();
+        Ok(Self { authority, chain, chain_of_requests, signed, tokens })
+    }
+
+    /// Keeps all of it fresh, and whom the authority believes beside itself; tells what cannot be done about it. What is to
+    /// be waited for at the end.
+    pub(super) fn keep(
+        self,
+        others: TrustBundle,
+        reports: Option<Reports>,
+        stopped: &Stop,
+    ) -> Vec<JoinHandle<()>> {
+        if let Some((signed, tls)) = self.signed.zip(self.authority.tls()) {
+            tokio::spawn(signed.keep(tls.clone()));
+        }
+        tokio::spawn(keep_authority(self.authority, others, reports));
+        self.tokens.into_iter().map(|tokens| keep_keys(tokens, stopped.clone())).collect()
+    }
+}
+
+/// Keeps the authority fresh and whom it believes beside itself, and tells what cannot be done about it.
+async fn keep_authority(authority: Ca, others: TrustBundle, reports: Option<Reports>) {
+    let tell = |what: &'static str, trouble: Option<&str>| {
+        if let Some(reports) = &reports {
+            reports.authority(what, trouble);
+        }
+    };
+    tokio::join!(authority.keep(Duration::from_secs(60), tell), others.keep());
+}
+
+/// Fetches the issuer's keys, as long as the process serves.
+fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: Stop) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::select! {
+            () = keys::keep(tokens, Fetcher::default(), keys::Pace::default()) => {}
+            () = ports::stopped(stopped) => {}
+        }
+    })
+}
+
 /// Opens the authority; an API server that is to keep it and is away is waited for, as
 /// pilot/pkg/bootstrap/istio_ca.go: createSelfSignedCACertificateOptions.
-pub(super) async fn open_authority(
+async fn open_authority(
     options: &Options,
+    own: Option<Own>,
     trust_domain: &str,
     cluster: Option<&kube::Client>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Ca, Failure> {
-    let state = authority_options(options, trust_domain, cluster);
-    let switches = &options.switches;
-    let more: Vec<String> =
-        switches.istiod_custom_host.split(',').map(|host| host.trim().to_owned()).collect();
-    let names = ca::serving::default_names(&options.namespace, &switches.revision, &more);
+    let state = options.switches.enable_ca_server.then(|| authority_options(options, trust_domain, cluster));
     let deadline = Instant::now() + AUTHORITY_PATIENCE;
     let mut delays = Policy { max: Duration::from_secs(30), ..Policy::default() }.delays();
     loop {
-        let (state, names, clock, metrics) = (state.clone(), names.clone(), clock.clone(), metrics.clone());
-        let opened = tokio::task::spawn_blocking(move || Ca::open(state, names, clock, &metrics)).await?;
+        let (state, own, clock, metrics) = (state.clone(), own.clone(), clock.clone(), metrics.clone());
+        let opened = tokio::task::spawn_blocking(move || Ca::open(state, own, clock, &metrics)).await?;
         match opened {
             Err(error) if error.is_temporary() && Instant::now() < deadline => {
                 let again = delays.next().unwrap_or_default();
@@ -78,10 +152,8 @@ fn authority_options(options: &Options, trust_domain: &str, cluster: Option<&kub
     state.revocations = switches.pilot_enable_ca_crl;
     state.grace_percent = switches.citadel_self_signed_root_cert_grace_period_percentile;
     state.root.key = Kind::Rsa(switches.citadel_self_signed_ca_rsa_key_size);
-    let lasts = |given: config::Duration| given.to_std().filter(|lasts| !lasts.is_zero());
     state.root.ttl = lasts(switches.citadel_self_signed_ca_cert_ttl).unwrap_or(state.root.ttl);
-    state.limits.default_ttl = lasts(switches.default_workload_cert_ttl).unwrap_or(state.limits.default_ttl);
-    state.limits.max_ttl = lasts(switches.max_workload_cert_ttl).unwrap_or(state.limits.max_ttl);
+    state.limits = limits_of(switches);
     state.checks = lasts(switches.citadel_self_signed_root_cert_check_interval).map(|every| {
         let jitter = switches.citadel_enable_jitter_for_root_cert_rotator;
         // drawn evenly, as all delays are
@@ -91,8 +163,22 @@ fn authority_options(options: &Options, trust_domain: &str, cluster: Option<&kub
     state
 }
 
+/// A duration that was given; zero is none.
+pub(super) fn lasts(given: config::Duration) -> Option<Duration> {
+    given.to_std().filter(|lasts| !lasts.is_zero())
+}
+
+/// How long certificates of workloads may live.
+fn limits_of(switches: &Switches) -> Limits {
+    let limits = Limits::default();
+    Limits {
+        default_ttl: lasts(switches.default_workload_cert_ttl).unwrap_or(limits.default_ttl),
+        max_ttl: lasts(switches.max_workload_cert_ttl).unwrap_or(limits.max_ttl),
+    }
+}
+
 /// Who judges callers, and of those the one whose keys have to be fetched.
-pub(super) fn judges(
+fn judges(
     options: &Options,
     authority: &Ca,
     clusters: Option<Directory>,
@@ -114,6 +200,26 @@ fn token_authenticator(
         return Ok(None);
     }
     Ok(Some(Arc::new(JwtAuthenticator::of_rule(&JwtRule::parse(rule)?, trust_domain)?)))
+}
+
+/// Who judges callers of the certificate service: those who judge all callers, and outside of Kubernetes whoever believes
+/// the tokens of `TOKEN_ISSUER`, whose keys have to be fetched. As pilot/pkg/bootstrap/istio_ca.go: RunCA.
+pub(super) fn judges_of_requests(
+    options: &Options,
+    chain: &Arc<Chain>,
+    trust_domain: &TrustDomain,
+) -> Result<(Arc<Chain>, Option<Arc<JwtAuthenticator>>), Failure> {
+    let switches = &options.switches;
+    if switches.token_issuer.is_empty() || options.in_cluster {
+        return Ok((chain.clone(), None));
+    }
+    let audiences = match switches.audience.as_str() {
+        "" => token_review::Rules::audiences(&switches.token_audiences),
+        audience => vec![audience.to_owned()],
+    };
+    let rule = JwtRule { issuer: switches.token_issuer.clone(), audiences, ..JwtRule::default() };
+    let tokens = Arc::new(JwtAuthenticator::of_rule(&rule, trust_domain)?);
+    Ok((Arc::new(chain.with(tokens.clone())), Some(tokens)))
 }
 
 /// As pilot/pkg/bootstrap/server.go: who is asked first what a caller is worth.
@@ -202,7 +308,6 @@ pub(super) fn bundle(
 pub(super) fn signer_of(
     options: &Options,
     cluster: Option<kube::Client>,
-    authority: &Ca,
     catalog: &Arc<MeshCatalog>,
     clock: Arc<dyn Clock>,
 ) -> Result<(Option<Arc<KubernetesSigner>>, Option<Bundle>), Failure> {
@@ -215,7 +320,7 @@ pub(super) fn signer_of(
     let client = cluster.ok_or("EXTERNAL_CA needs the API server of a cluster, and there is none")?;
     let domain = switches.cert_signer_domain.clone();
     let roots = external_roots(&domain)?;
-    let limits = authority.live().authority().limits();
+    let limits = limits_of(switches);
     let rules = kubernetes_signer::Rules {
         signer: switches.k8s_signer.clone(),
         domain,
@@ -226,7 +331,7 @@ pub(super) fn signer_of(
     let catalog = catalog.clone();
     let root_of = move |signer: &str| {
         let world = catalog.world();
-        signer_root(&world.settings.peek(&())?.mesh, signer)
+        kubernetes_signer::root_in(&world.settings.peek(&())?.mesh, signer)
     };
     let signer = KubernetesSigner::new(client, rules, Box::new(root_of), clock);
     Ok((Some(Arc::new(signer)), roots))
@@ -248,15 +353,4 @@ fn external_roots(domain: &str) -> Result<Option<Bundle>, Failure> {
         }
         found => Ok(found),
     }
-}
-
-/// What `caCertificates` says of a signer.
-fn signer_root(mesh: &MeshConfig, signer: &str) -> Option<String> {
-    let of_signer = mesh.ca_certificates.iter().filter(|data| data.cert_signers.iter().any(|s| s == signer));
-    of_signer
-        .filter_map(|data| match &data.certificate_data {
-            Some(MeshConfigCertificateDataCertificateData::Pem(pem)) => Some(pem.clone()),
-            _ => None,
-        })
-        .next()
 }

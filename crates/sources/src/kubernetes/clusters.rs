@@ -15,6 +15,7 @@ use super::definitions::Wanted;
 use super::directory::{Directory, Other, State, Status};
 use super::instance::{Instance, Multicluster, News, Reading, Role, Task};
 use super::kubeconfigs::Kubeconfigs;
+use super::pace::Pace;
 use super::remote::{self, Remote, Remotes};
 use crate::change::Change;
 use crate::verdict::{Ruling, Verdict};
@@ -49,6 +50,8 @@ pub struct Options {
     pub remote_timeout: Duration,
     /// `PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS`: what kubeconfigs of Secrets may have.
     pub insecure: String,
+    /// How fast clients of other clusters ask.
+    pub pace: Pace,
 }
 
 /// Another cluster.
@@ -254,12 +257,14 @@ impl Owner {
 
     /// Begins to read another cluster, or to read it with other credentials.
     async fn join(&mut self, cluster: Arc<str>, remote: Remote) {
-        let client = match remote::client(&remote.kubeconfig, &self.options.insecure).await {
+        let client = match remote::client(&remote.kubeconfig, &self.options.insecure, self.options.pace).await
+        {
             Ok(client) => client,
             Err(error) => {
                 tracing::error!(target: "kube", "{remote}: cluster {cluster} cannot be read: {error}");
                 let kept = self.members.get(&cluster).is_some_and(|member| member.current.is_some());
-                let verdicts: Vec<_> = remote.verdict(&cluster, Some((error.to_string(), kept))).into_iter().collect();
+                let verdicts: Vec<_> =
+                    remote.verdict(&cluster, Some((error.to_string(), kept))).into_iter().collect();
                 // the one before goes on; the Secret is looked at again when it says something else
                 if let Some(member) = self.members.get_mut(&cluster) {
                     member.remote = remote;

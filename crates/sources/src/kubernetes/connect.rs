@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use super::pace::Pace;
 
 /// A connection over which nothing comes for so long while something is awaited is dead: API servers end a watch before that.
 const SILENCE: Duration = Duration::from_secs(150);
@@ -32,11 +35,11 @@ pub enum Error {
 }
 
 /// A client: of the kubeconfig `file` if one is named, else of the pod this runs in, else of `$KUBECONFIG` or
-/// `~/.kube/config` (as pkg/kube/util.go: BuildClientConfig). Nothing is sent yet.
+/// `~/.kube/config` (as pkg/kube/util.go: BuildClientConfig). It keeps to `pace`. Nothing is sent yet.
 ///
 /// # Errors
 /// What is missing, and what to do.
-pub async fn connect(file: Option<&Path>) -> Result<Client, Error> {
+pub async fn connect(file: Option<&Path>, pace: Pace) -> Result<Client, Error> {
     let config = match file {
         Some(path) => {
             let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
@@ -46,12 +49,12 @@ pub async fn connect(file: Option<&Path>) -> Result<Client, Error> {
         }
         None => Config::infer().await.map_err(|e| Error::Nowhere(e.to_string()))?,
     };
-    client(config).map_err(Error::Client)
+    client(config, pace).map_err(Error::Client)
 }
 
-/// A client whose connections are given up when they are dead, which nobody may ever say: a host that is gone, a firewall
-/// that has forgotten them. Nothing is sent yet.
-pub(crate) fn client(mut config: Config) -> Result<Client, kube::Error> {
+/// A client that keeps to a pace, and whose connections are given up when they are dead, which nobody may ever say: a host
+/// that is gone, a firewall that has forgotten them. Nothing is sent yet.
+pub(super) fn client(mut config: Config, pace: Pace) -> Result<Client, kube::Error> {
     config.read_timeout = Some(SILENCE);
-    Client::try_from(config)
+    Ok(ClientBuilder::try_from(config)?.with_layer(&pace).build())
 }

@@ -12,6 +12,7 @@ use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 
+use super::pace::Pace;
 use super::{connect, watch};
 use crate::verdict::{Regarded, Ruling, Verdict};
 
@@ -161,7 +162,7 @@ pub enum Unusable {
 ///
 /// # Errors
 /// Why there is none.
-pub(crate) async fn client(kubeconfig: &[u8], allowed: &str) -> Result<Client, Unusable> {
+pub(crate) async fn client(kubeconfig: &[u8], allowed: &str, pace: Pace) -> Result<Client, Unusable> {
     let text = std::str::from_utf8(kubeconfig).map_err(|e| Unusable::Form(e.to_string()))?;
     // the parser's own words may cite what it read, which are credentials
     let kubeconfig = Kubeconfig::from_yaml(text)
@@ -169,7 +170,7 @@ pub(crate) async fn client(kubeconfig: &[u8], allowed: &str) -> Result<Client, U
     check(&kubeconfig, allowed)?;
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let config = config.map_err(|e| Unusable::Form(e.to_string()))?;
-    connect::client(config).map_err(|e| Unusable::Client(e.to_string()))
+    connect::client(config, pace).map_err(|e| Unusable::Client(e.to_string()))
 }
 
 fn check(kubeconfig: &Kubeconfig, allowed: &str) -> Result<(), Unusable> {

@@ -9,6 +9,8 @@ mod multicluster;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod pace;
+#[cfg(test)]
 mod pods;
 #[cfg(test)]
 mod remote;

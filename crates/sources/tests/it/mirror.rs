@@ -43,6 +43,7 @@ pub(crate) fn options() -> Options {
         registries_namespace: "istio-system".to_owned(),
         remote_timeout: Duration::from_secs(30),
         insecure: String::new(),
+        pace: kubernetes::Pace::default(),
     }
 }
 

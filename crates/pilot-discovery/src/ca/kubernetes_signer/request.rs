@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 5;
 type Requests = Api<CertificateSigningRequest>;
 
 /// Lets `signer` sign `csr`, which takes at most `limit`. As security/pkg/k8s/chiron/utils.go: SignCSRK8s.
-pub(super) async fn fetch(
+pub(in crate::ca) async fn fetch(
     client: &kube::Client,
     csr: String,
     signer: String,

@@ -16,6 +16,7 @@ use process::clock::Real;
 use testkit::api_server::ApiServer;
 
 use super::*;
+use crate::ca::serving::default_names;
 
 const CART: &str = "spiffe://cluster.local/ns/shop/sa/cart";
 const DOMAIN: &str = "mesh.example";
@@ -35,7 +36,12 @@ fn answer(authority: &Authority, csr: &CertificateSigningRequest) -> Option<Resu
         "wrong-key" => PublicKey::of(&PrivateKey::generate(Kind::P256).unwrap()),
         _ => PublicKey::from_csr_pem(&pem).unwrap(),
     };
-    let mut sans: Vec<San> = Plain::from_csr_pem(&pem).unwrap().uris.into_iter().map(San::Uri).collect();
+    let uris = || Plain::from_csr_pem(&pem).unwrap().uris.into_iter().map(San::Uri).collect();
+    let mut sans: Vec<San> = match character {
+        "of-servers" => default_names("istio-system", "", &[]),
+        "of-others" => vec![San::Dns("elsewhere.example".into())],
+        _ => uris(),
+    };
     if character == "generous" {
         sans.push(San::Dns("istiod.istio-system.svc".into()));
     }

@@ -51,7 +51,28 @@ fn a_scoped_root_is_believed_for_its_domain_only_and_not_handed_out() {
     live.trust(&Others { scoped, ..Others::default() });
     let both = own.bundle().merged(foreign.bundle());
     assert_eq!(*live.bundle(), *own.bundle());
-    assert_eq!(*live.bundle_for("td"), *own.bundle());
-    assert_eq!(*live.bundle_for("their.domain"), both);
-    assert_eq!(*live.every_root(), both);
+    assert_eq!(live.bundle_for("td"), *own.bundle());
+    assert_eq!(live.bundle_for("their.domain"), both);
+    assert_eq!((live.every_root(), &*live.anchors()), (both.clone(), &both));
+}
+
+#[test]
+fn a_root_of_callers_vouches_for_callers_and_is_not_handed_out() {
+    let (own, next, theirs) = (authority(), authority(), authority());
+    let live = Live::new(own.clone());
+    live.believe_callers(theirs.bundle());
+    live.believe_callers(theirs.bundle());
+    assert_eq!(live.edition(), 1);
+    live.replace(next.clone());
+    let both = next.bundle().merged(theirs.bundle());
+    assert_eq!((live.bundle_for("td"), live.every_root()), (both.clone(), both));
+    assert_eq!((&*live.bundle(), &*live.anchors()), (next.bundle(), next.bundle()));
+}
+
+#[test]
+fn without_an_authority_only_others_are_believed() {
+    let (live, other) = (Live::new(None), authority());
+    assert!(live.authority().is_none() && live.bundle().is_empty());
+    live.trust(&anywhere(other.bundle()));
+    assert_eq!(*live.bundle(), *other.bundle());
 }

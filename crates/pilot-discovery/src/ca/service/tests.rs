@@ -20,6 +20,7 @@ use super::{Describe, Service};
 use crate::ca::authenticate::{Chain, ClientCertificate, JwtAuthenticator, Peer};
 use crate::ca::impersonation::{NodeAuthorizer, PodFacts, Pods};
 use crate::ca::live::Others;
+use crate::ca::state::token_issuer;
 use crate::ca::{Ca, Options, TrustDomain};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -41,14 +42,13 @@ fn mesh() -> Mesh {
     let metrics = Metrics::new();
     let root = SelfSigned { key: Kind::P256, ..SelfSigned::of("cluster.local") };
     let options = Options { root, ..Options::in_dir(dir.path(), "cluster.local") };
-    let names = vec![San::Dns("localhost".into())];
-    let ca = Ca::open(options, names, Arc::new(clock.clone()), &metrics).unwrap();
-    let issuer = ca.token_issuer("https://mesh").unwrap();
+    let ca = Ca::open(Some(options), None, Arc::new(clock.clone()), &metrics).unwrap();
+    let issuer = token_issuer(dir.path(), "https://mesh").unwrap();
     let jwt =
         JwtAuthenticator::of_issuer(&issuer, vec!["istio-ca".into()], &TrustDomain::new("cluster.local"))
             .unwrap();
     let certs = ClientCertificate::new(ca.live().clone());
-    let service = ca.service(Arc::new(Chain::new(vec![Arc::new(certs), Arc::new(jwt)])));
+    let service = ca.service(Arc::new(Chain::new(vec![Arc::new(certs), Arc::new(jwt)]))).unwrap();
     Mesh { ca, service, issuer, clock, metrics, _dir: dir }
 }
 
@@ -253,7 +253,8 @@ async fn labels_are_written_for_whom_they_are_known() {
 async fn rotation_keeps_old_certificates_good_and_hands_out_both_roots() {
     let mesh = mesh();
     let before = mesh.create(&mesh.token("shop", "cart"), csr_for("")).await.unwrap();
-    let life = mesh.ca.live().authority().certificate().not_after().duration_since(mesh.now()).unwrap();
+    let life =
+        mesh.ca.live().authority().unwrap().certificate().not_after().duration_since(mesh.now()).unwrap();
     assert!(!mesh.ca.tick().unwrap());
     mesh.clock.advance(life * 8 / 10 + HOUR);
     assert!(mesh.ca.tick().unwrap());
@@ -271,7 +272,7 @@ async fn a_certificate_of_a_foreign_mesh_is_a_stranger_until_its_root_is_trusted
     let key = PublicKey::of(&PrivateKey::generate(Kind::P256).unwrap());
     let sans = [San::Uri(ADMIN.into())];
     let wanted = Request { key: &key, sans: &sans, ttl: None, labels: None };
-    let cert = theirs.ca.live().authority().sign(&wanted, theirs.now()).unwrap();
+    let cert = theirs.ca.live().authority().unwrap().sign(&wanted, theirs.now()).unwrap();
     let peer = Peer { certs: Arc::from([cert.der().clone()]), ..Peer::default() };
     assert!(ours.create(&peer, csr_for("")).await.is_err());
     let anywhere = (*theirs.ca.live().bundle()).clone();
@@ -282,7 +283,8 @@ async fn a_certificate_of_a_foreign_mesh_is_a_stranger_until_its_root_is_trusted
 #[tokio::test]
 async fn upkeep_rotates_what_is_due_without_being_asked() {
     let mesh = mesh();
-    let life = mesh.ca.live().authority().certificate().not_after().duration_since(mesh.now()).unwrap();
+    let life =
+        mesh.ca.live().authority().unwrap().certificate().not_after().duration_since(mesh.now()).unwrap();
     mesh.clock.advance(life * 9 / 10);
     let mut changed = mesh.ca.live().subscribe();
     let upkeep = tokio::spawn(mesh.ca.clone().keep(HOUR, |_, _| {}));

@@ -51,7 +51,7 @@ async fn roots_of_the_mesh_configuration_are_believed_as_it_says_and_follow_it()
     let bundle = TrustBundle::new(live.clone(), fixed, true, config);
     let everywhere = own.bundle().merged(given.bundle()).merged(open.bundle());
     assert_eq!(*live.bundle(), everywhere, "before anybody is served");
-    assert_eq!(*live.bundle_for("their.example"), everywhere.merged(theirs.bundle()));
+    assert_eq!(live.bundle_for("their.example"), everywhere.merged(theirs.bundle()));
     assert!(!live.bundle_for("elsewhere.example").contains(theirs.certificate()));
 
     tokio::spawn(bundle.keep());
@@ -72,7 +72,7 @@ async fn roots_of_the_mesh_configuration_are_believed_as_it_says_and_follow_it()
 
     edit.send_replace(mesh(&[]));
     let left = own.bundle().merged(given.bundle());
-    shown(&live, "only what is left", |live| *live.every_root() == left).await;
+    shown(&live, "only what is left", |live| live.every_root() == left).await;
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_mesh_of_one_root_does_not_believe_others() {
     let (_edit, config) = watch::channel(mesh(&[(pem(&other), &[])]));
     let fixed = Others { anywhere: given.bundle().clone(), ..Others::default() };
     drop(TrustBundle::new(live.clone(), fixed, false, config));
-    assert_eq!(*live.every_root(), own.bundle().merged(given.bundle()));
+    assert_eq!(live.every_root(), own.bundle().merged(given.bundle()));
 }
 
 #[tokio::test]
@@ -122,5 +122,5 @@ async fn a_spiffe_endpoint_is_asked_again_and_stays_believed_while_it_fails() {
     shown(&live, "three failures", |_| asked.load(Ordering::SeqCst) > now + 3).await;
     assert!(of_theirs(&live).contains(second.certificate()));
     edit.send_replace(mesh(&[]));
-    shown(&live, "no endpoint, no root", |live| *live.every_root() == *own.bundle()).await;
+    shown(&live, "no endpoint, no root", |live| live.every_root() == *own.bundle()).await;
 }

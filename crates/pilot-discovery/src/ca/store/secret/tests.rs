@@ -18,6 +18,7 @@ use super::*;
 use crate::ca::Ca;
 use crate::ca::live::Live;
 use crate::ca::state::{Checks, Options, State};
+use crate::ca::{Own, Policy, Source};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const NAMESPACE: &str = "istio-system";
@@ -70,8 +71,8 @@ async fn replicas_share_one_root_and_each_notices_that_another_has_renewed_it() 
     let opening = (0..6).map(|_| open(options(&client, false), now));
     let replicas: Vec<_> =
         futures_util::future::join_all(opening).await.into_iter().map(Result::unwrap).collect();
-    let first = replicas[0].1.authority();
-    assert!(replicas.iter().all(|(_, live)| live.authority().certificate() == first.certificate()));
+    let first = replicas[0].1.authority().unwrap();
+    assert!(replicas.iter().all(|(_, live)| live.authority().unwrap().certificate() == first.certificate()));
     let secret = secrets.get("istio-ca-secret").await.unwrap();
     assert_eq!(secret.type_.as_deref(), Some("istio.io/ca-root"));
     let keys: Vec<_> = secret.data.as_ref().unwrap().keys().map(String::as_str).collect();
@@ -80,7 +81,7 @@ async fn replicas_share_one_root_and_each_notices_that_another_has_renewed_it() 
     assert!(!tick(&replicas[0], now + DAY).await.unwrap(), "nothing to do");
 
     let behind = open(options(&client, false), now - Duration::from_secs(60)).await.unwrap();
-    assert_eq!(behind.1.authority().certificate(), first.certificate(), "clocks differ");
+    assert_eq!(behind.1.authority().unwrap().certificate(), first.certificate(), "clocks differ");
 
     // one renews it, however many try at once; the others take it over
     let late = now + 90 * DAY;
@@ -89,17 +90,17 @@ async fn replicas_share_one_root_and_each_notices_that_another_has_renewed_it() 
     for replica in &replicas {
         tick(replica, late).await.unwrap();
     }
-    let second = replicas[0].1.authority();
+    let second = replicas[0].1.authority().unwrap();
     assert_ne!(second.certificate(), first.certificate());
     assert_eq!(second.key().spki_der(), first.key().spki_der());
     for (_, live) in &replicas {
-        assert_eq!(live.authority().certificate(), second.certificate());
+        assert_eq!(live.authority().unwrap().certificate(), second.certificate());
         assert!(
-            live.authority().bundle().contains(first.certificate()),
+            live.authority().unwrap().bundle().contains(first.certificate()),
             "whoever has an old certificate is believed"
         );
     }
-    let restarted = open(options(&client, false), late).await.unwrap().1.authority();
+    let restarted = open(options(&client, false), late).await.unwrap().1.authority().unwrap();
     assert_eq!(restarted.certificate(), second.certificate());
     assert!(restarted.bundle().contains(first.certificate()));
 
@@ -109,7 +110,7 @@ async fn replicas_share_one_root_and_each_notices_that_another_has_renewed_it() 
     server.kill();
     assert!(matches!(tick(&replicas[0], late).await, Err(Error::Cluster { temporary: true, .. })));
     assert!(matches!(open(options(&client, false), late).await, Err(Error::Cluster { temporary: true, .. })));
-    assert_eq!(replicas[0].1.authority().certificate(), second.certificate());
+    assert_eq!(replicas[0].1.authority().unwrap().certificate(), second.certificate());
 }
 
 /// What istiod leaves: after a rotation, `root-cert.pem` is still the first root, and its key is of PKCS#1.
@@ -127,12 +128,12 @@ async fn the_secret_of_an_istiod_is_gone_on_with() {
     secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
 
     let replica = open(options(&client, true), now + DAY).await.unwrap();
-    let found = replica.1.authority();
+    let found = replica.1.authority().unwrap();
     assert_eq!(found.certificate(), second.certificate(), "before a Secret cacerts is thought of");
     assert!(found.bundle().contains(first.certificate()));
     assert!(tick(&replica, now + 95 * DAY).await.unwrap());
     let kept = secrets.get("istio-ca-secret").await.unwrap();
-    assert_eq!(text(&kept, "ca-cert.pem"), replica.1.authority().certificate().to_pem());
+    assert_eq!(text(&kept, "ca-cert.pem"), replica.1.authority().unwrap().certificate().to_pem());
     assert_eq!(kept.metadata.labels.unwrap()["kept"], "yes");
 }
 
@@ -153,7 +154,7 @@ async fn a_secret_that_cannot_be_used_is_told_and_left_alone() {
     let kept = secrets.get("cacerts").await.unwrap();
     assert!(kept.data.as_ref().unwrap().contains_key(GENERATED), "marked as ours");
     let again = open(options(&client, true), now).await.unwrap();
-    assert_eq!(again.1.authority().certificate(), made.1.authority().certificate());
+    assert_eq!(again.1.authority().unwrap().certificate(), made.1.authority().unwrap().certificate());
 
     let damaged = json!({"metadata": {"name": "istio-ca-secret"}, "stringData": {"ca-cert.pem": "nonsense"}});
     secrets.create(&PostParams::default(), &serde_json::from_value(damaged).unwrap()).await.unwrap();
@@ -169,7 +170,7 @@ async fn a_secret_that_cannot_be_used_is_told_and_left_alone() {
 async fn what_a_control_plane_mounts_of_its_own_is_no_plugged_in_ca() {
     let (_server, client, _) = cluster().await;
     let now = SystemTime::now();
-    let made = open(options(&client, true), now).await.unwrap().1.authority();
+    let made = open(options(&client, true), now).await.unwrap().1.authority().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let other = Authority::self_signed(&root(), Limits::default(), now).unwrap();
     for (name, text) in [
@@ -185,11 +186,11 @@ async fn what_a_control_plane_mounts_of_its_own_is_no_plugged_in_ca() {
         checks: Some(Checks { first: DAY, ..Checks::default() }),
         ..options(&client, true)
     };
-    let plugged = open(mounted.clone(), now).await.unwrap().1.authority();
+    let plugged = open(mounted.clone(), now).await.unwrap().1.authority().unwrap();
     assert_eq!(plugged.certificate(), other.certificate(), "not marked: an operator's");
     std::fs::write(folder.path().join(GENERATED), "").unwrap();
     let replica = open(mounted, now + 99 * DAY).await.unwrap();
-    assert_eq!(replica.1.authority().certificate(), made.certificate());
+    assert_eq!(replica.1.authority().unwrap().certificate(), made.certificate());
     assert!(!tick(&replica, now + 99 * DAY).await.unwrap(), "its first look is a day away");
 }
 
@@ -197,10 +198,11 @@ async fn what_a_control_plane_mounts_of_its_own_is_no_plugged_in_ca() {
 async fn the_serving_certificate_is_renewed_though_the_store_is_away() {
     let (mut server, client, _) = cluster().await;
     let clock = Virtual::new(SystemTime::now());
-    let (options, names) = (options(&client, false), vec![San::Dns("localhost".into())]);
-    let of_ca = Arc::new(clock.clone());
-    let ca = off(move || Ca::open(options, names, of_ca, &Metrics::new())).await.unwrap();
-    let before = ca.tls().config();
+    let source = Source::Authority(vec![San::Dns("localhost".into())]);
+    let own = Some(Own { source, policy: Policy::default() });
+    let (options, of_ca) = (Some(options(&client, false)), Arc::new(clock.clone()));
+    let ca = off(move || Ca::open(options, own, of_ca, &Metrics::new())).await.unwrap();
+    let before = ca.tls().unwrap().config();
     server.kill();
     clock.advance(50 * DAY);
     let ticked = {
@@ -208,5 +210,5 @@ async fn the_serving_certificate_is_renewed_though_the_store_is_away() {
         off(move || ca.tick()).await
     };
     assert!(ticked.unwrap_err().is_temporary());
-    assert!(!Arc::ptr_eq(&before, &ca.tls().config()));
+    assert!(!Arc::ptr_eq(&before, &ca.tls().unwrap().config()));
 }
