@@ -168,10 +168,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     trace(&options, &catalog, &metrics)?;
     let registration =
         cluster.as_ref().and_then(|to| Registration::new(&options, to.clone(), clock.clone(), &metrics));
-    if let Some(clusters) = &clusters {
-        let (aliases, pace) = (options.cluster_aliases.clone(), options.secret_access_pace);
-        catalog.judge_secrets(trust::secret_reviewers(&options, clusters), aliases, pace, &metrics);
-    }
+    trust::judge_secrets(&options, &catalog, clusters.as_ref(), &metrics);
     let reports = Reports::of(&options, cluster.as_ref()).await;
     let (signer, roots_of_signer) = trust::signer_of(&options, cluster, &catalog, clock)?;
     let trust_bundle = trust::bundle(&options, &authority, roots_of_signer, effective, &catalog);

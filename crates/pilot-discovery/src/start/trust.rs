@@ -244,13 +244,20 @@ fn chain_of(
     Chain::new(chain)
 }
 
-/// Whose API servers say who may list Secrets: of all clusters, or of our own if Secrets of others are not served (as
-/// pilot/pkg/credentials/kube/multicluster.go: `Authorize` without a controller).
-pub(super) fn secret_reviewers(options: &Options, clusters: &Directory) -> Arc<dyn Reviewers> {
-    match options.switches.pilot_enable_remote_credentials_controller {
-        true => Arc::new(clusters.clone()),
-        false => Arc::new(OwnCluster(clusters.clone())),
-    }
+/// Has the API servers of all clusters say who may list Secrets there, or that of our own if Secrets of others are not
+/// served (as pilot/pkg/credentials/kube/multicluster.go: `Authorize` without a controller). Without any nobody is asked.
+pub(super) fn judge_secrets(
+    options: &Options,
+    catalog: &MeshCatalog,
+    clusters: Option<&Directory>,
+    metrics: &Metrics,
+) {
+    let Some(clusters) = clusters.cloned() else { return };
+    let reviewers: Arc<dyn Reviewers> = match options.switches.pilot_enable_remote_credentials_controller {
+        true => Arc::new(clusters),
+        false => Arc::new(OwnCluster(clusters)),
+    };
+    catalog.judge_secrets(reviewers, options.cluster_aliases.clone(), options.secret_access_pace, metrics);
 }
 
 /// Who believes the tokens that the API server believes, if there is one.

@@ -6,7 +6,8 @@ use serde_json::json;
 use testkit::api_server::ApiServer;
 
 use super::authorization::{
-    Caller, GW, SECRET, cluster_of, denied, grant, held_or_denied, names, secrets_until, started_in, token,
+    Caller, GW, SECRET, cluster_of, denied, grant, held_or_denied, names, node, secrets_until, started_in,
+    token,
 };
 use super::cluster::{apply, namespace};
 use super::upstream_agent::{ask, text};
@@ -14,7 +15,7 @@ use super::*;
 
 /// A gateway of the cluster `two`.
 fn gateway(caller: &Caller) -> Stream {
-    let mut node = super::authorization::node("router", GW);
+    let mut node = node("router", GW);
     let metadata = node.metadata.get_or_insert_default();
     metadata.fields.insert("CLUSTER_ID".to_owned(), text("two"));
     let mut stream = caller.stream(Variant::Delta, node);
