@@ -165,7 +165,6 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let mesh = Mesh::new(settings);
     let served = catalog::Options::of(&options);
     let catalog = Arc::new(MeshCatalog::new(mesh.world(), events.clone(), admission, served));
-    trace(&options, &catalog, &metrics)?;
     let registration =
         cluster.as_ref().and_then(|to| Registration::new(&options, to.clone(), clock.clone(), &metrics));
     trust::judge_secrets(&options, &catalog, clusters.as_ref(), &metrics);
@@ -201,6 +200,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let addresses = listeners.addresses();
     let (stop, stopped) = watch::channel(false);
     let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
+    tasks.extend(trace(&options, &catalog, &debug.metrics, &stopped)?);
     if let (Some(clusters), Some(reports)) = (&clusters, reports.clone()) {
         tasks.extend(writes::begin(&options, clusters, &authority, followed, reports, stopped.clone())?);
     }
@@ -234,14 +234,18 @@ fn announce(addresses: &[Option<std::net::SocketAddr>; 4]) {
     }
 }
 
-/// Has what is committed and pushed told to a collector, if the environment names one.
-fn trace(options: &Options, catalog: &MeshCatalog, metrics: &Metrics) -> Result<(), BadEndpoint> {
+/// Has what is committed and pushed from now on told to a collector, if the environment names one.
+fn trace(
+    options: &Options,
+    catalog: &MeshCatalog,
+    metrics: &Metrics,
+    stopped: &ports::Stop,
+) -> Result<Option<JoinHandle<()>>, BadEndpoint> {
     let exporter = Exporter::new(&options.switches, &options.pod, &options.cluster, metrics)?;
-    if let Some((tracer, exporter)) = exporter {
+    Ok(exporter.map(|(tracer, exporter)| {
         catalog.trace(tracer);
-        tokio::spawn(exporter.run());
-    }
-    Ok(())
+        tokio::spawn(exporter.run(stopped.clone()))
+    }))
 }
 
 fn debounce_of(options: &Options) -> Debounce {

@@ -204,6 +204,12 @@ impl Tracer {
         late.into_iter().for_each(|open| self.close(open));
     }
 
+    /// Ends everything.
+    fn end(&self) {
+        let open = std::mem::take(&mut *self.0.open.lock());
+        open.into_iter().for_each(|open| self.close(open));
+    }
+
     /// Pushes without an answer end where they began.
     fn close(&self, open: Open) {
         for (name, push) in open.pushes {

@@ -1,5 +1,6 @@
 //! Spans on their way to a collector, by OpenTelemetry's protocol over gRPC.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,7 @@ use xds::client::dial::{self, Dial};
 use super::Tracer;
 use super::span::text;
 use crate::fetch::Fetcher;
+use crate::ports::{self, Stop};
 
 /// Spans of one request.
 const TOGETHER: usize = 512;
@@ -103,37 +105,63 @@ impl Exporter {
         Ok(Some((tracer, exporter)))
     }
 
-    /// Sends spans until it is dropped, those of about a second together.
-    pub async fn run(mut self) {
+    /// Sends spans, those of about a second together, until the process stops; then what there is, once.
+    pub async fn run(mut self, stop: Stop) {
+        let mut stopped = pin!(ports::stopped(stop));
         loop {
             let mut spans = Vec::new();
             let due = Instant::now() + GATHERED;
             while spans.len() < TOGETHER {
                 tokio::select! {
-                    span = self.spans.recv() => match span {
-                        Some(span) => spans.push(span),
-                        None => return,
-                    },
+                    Some(span) = self.spans.recv() => spans.push(span),
                     () = sleep_until(due) => break,
+                    () = &mut stopped => return self.finish(spans).await,
                 }
             }
             self.tracer.expire(SystemTime::now());
-            if !spans.is_empty() {
-                self.export(spans).await;
+            if spans.is_empty() {
+                continue;
+            }
+            let count = spans.len() as u64;
+            tokio::select! {
+                () = self.export(spans) => {}
+                () = &mut stopped => {
+                    self.dropped.inc_by(count);
+                    return self.finish(Vec::new()).await;
+                }
             }
         }
     }
 
-    async fn export(&mut self, spans: Vec<Span>) {
-        let count = spans.len() as u64;
+    /// A collector that does not answer holds nobody up for long.
+    async fn finish(mut self, mut spans: Vec<Span>) {
+        self.tracer.end();
+        while let Ok(span) = self.spans.try_recv() {
+            spans.push(span);
+        }
+        if !spans.is_empty() {
+            let count = spans.len() as u64;
+            let request = self.request(spans);
+            if !matches!(timeout(GATHERED, self.send(request)).await, Ok(Ok(()))) {
+                self.dropped.inc_by(count);
+            }
+        }
+    }
+
+    fn request(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {
         let scope = InstrumentationScope { name: "pilot-discovery".to_owned(), ..Default::default() };
-        let request = ExportTraceServiceRequest {
+        ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
                 resource: Some(self.resource.clone()),
                 scope_spans: vec![ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() }],
                 ..ResourceSpans::default()
             }],
-        };
+        }
+    }
+
+    async fn export(&mut self, spans: Vec<Span>) {
+        let count = spans.len() as u64;
+        let request = self.request(spans);
         let mut delays = PAUSES.delays();
         loop {
             let why = match timeout(ANSWERED, self.send(request.clone())).await {

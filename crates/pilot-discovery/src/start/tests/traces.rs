@@ -46,7 +46,7 @@ async fn traced(folder: &Path, socket: &Path, collector: &str) -> Result<Running
 }
 
 /// A proxy takes what it is given, then a service is added, and the proxy takes that as well.
-async fn edit(folder: &Path, socket: PathBuf) {
+async fn edit(folder: &Path, socket: PathBuf) -> Stream {
     let (mut stream, first) = sidecar(socket).await;
     stream.answer(&first, None, &[]);
     let other = SERVICE.replace("{name: a}", "{name: b}").replace("a.ex", "b.ex");
@@ -58,6 +58,7 @@ async fn edit(folder: &Path, socket: PathBuf) {
     stream.subscribe(&TypeUrl::Listener, &[]);
     let next = tokio::time::timeout(Duration::from_secs(30), stream.next());
     next.await.expect("no listeners").unwrap().expect("the stream ended");
+    stream
 }
 
 fn number(span: &Span, key: &str) -> i64 {
@@ -81,7 +82,7 @@ async fn an_edit_is_one_trace_from_its_event_to_the_ack_of_a_proxy() {
     fs::write(folder.path().join("a.yaml"), SERVICE).unwrap();
     let socket = folder.path().join(".xds.sock");
     let running = traced(folder.path(), &socket, &format!("http://{address}")).await.unwrap();
-    edit(folder.path(), socket).await;
+    let mut stream = edit(folder.path(), socket).await;
 
     let chain = testkit::eventually("a push of the edit", Duration::from_secs(60), async || {
         let spans = collector.0.lock().clone();
@@ -104,7 +105,15 @@ async fn an_edit_is_one_trace_from_its_event_to_the_ack_of_a_proxy() {
     assert!(push.start_time_unix_nano < push.end_time_unix_nano);
     let metrics = get(&running, 3, "/metrics").await.unwrap();
     assert!(metrics.contains("pilot_trace_spans_dropped_total 0\n"), "{metrics}");
+    // a push that nobody has answered is told as well, at the end
+    let before = collector.0.lock().len();
+    let other = SERVICE.replace("{name: a}", "{name: c}").replace("a.ex", "c.ex");
+    fs::write(folder.path().join("c.yaml"), other).unwrap();
+    let third = tokio::time::timeout(Duration::from_secs(30), stream.next());
+    third.await.expect("no push").unwrap().expect("the stream ended");
     running.stop(Duration::from_secs(10)).await;
+    let told: Vec<Span> = collector.0.lock().split_off(before);
+    assert!(told.iter().any(|span| span.name == "push" && span.events.is_empty()), "{told:?}");
     serving.abort();
 }
 
@@ -115,7 +124,7 @@ async fn without_a_collector_nothing_is_traced_and_one_that_cannot_be_is_an_erro
     let socket = folder.path().join(".xds.sock");
     let running = traced(folder.path(), &socket, "").await.unwrap();
     assert!(running.catalog.tracer().is_none());
-    edit(folder.path(), socket.clone()).await;
+    drop(edit(folder.path(), socket.clone()).await);
     assert!(!get(&running, 3, "/metrics").await.unwrap().contains("pilot_trace_spans"));
     running.stop(Duration::from_secs(10)).await;
     let error = traced(folder.path(), &socket, "collector:4317").await.err().unwrap().to_string();
