@@ -15,6 +15,7 @@ use generate::plan::{EditionOf, OutboundOf};
 use generate::{Class, Generator, Proxy, TypeName};
 use mesh::World;
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use proto::envoy::config::core::v3::Node;
 use proto::google::protobuf::value;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -31,6 +32,7 @@ use crate::registration::Registration;
 use crate::secret_access::SecretAccess;
 use crate::traces::{Sent, Tracer};
 
+mod secret_errors;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trust_anchors;
@@ -97,6 +99,8 @@ struct Inner {
     /// The roots that agents are told, where they are told any.
     anchors: OnceLock<ArcSwap<Edition>>,
     tracer: OnceLock<Tracer>,
+    /// Secrets that were asked for in vain.
+    secret_errors: OnceLock<Counter>,
 }
 
 /// Who answers what clients ask about the control plane itself, on the streams of the discovery service.
@@ -178,6 +182,7 @@ impl MeshCatalog {
             secrets: OnceLock::new(),
             anchors: OnceLock::new(),
             tracer: OnceLock::new(),
+            secret_errors: OnceLock::new(),
         }))
     }
 
@@ -523,6 +528,9 @@ impl Catalog for MeshCatalog {
     }
 
     fn intercept(&self, client: &Arc<Member>, request: &Request) -> Intercept {
+        if request.type_url == TypeUrl::Secret {
+            self.look_for_secrets(client, request);
+        }
         if request.type_url != TypeUrl::HealthInformation {
             return self.question(client, request);
         }

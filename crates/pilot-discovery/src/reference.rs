@@ -1,10 +1,10 @@
-//! Reference documentation of the command line and the environment, from where each flag and switch is declared.
+//! Reference documentation of the command line, the environment and the metrics, from where each is declared.
 
 use std::fmt::Write as _;
 
 use config::switches::Switches;
 
-use crate::args;
+use crate::{args, metric_names};
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,14 @@ pub fn page() -> String {
             | variable | takes | default | what it does |\n|---|---|---|---|\n";
     for switch in Switches::list() {
         row(&mut out, &[switch.name, switch.takes, &switch.default], switch.doc);
+    }
+    out += "\n## Metrics\n\nOn `/metrics` of the monitoring port.\n\n| metric | type | labels | what it tells |\n|---|---|---|---|\n";
+    for metric in metric_names::ALL {
+        row(&mut out, &[metric.name, metric.kind, metric.labels], metric.doc);
+    }
+    out += "\nMetrics of Istio's that are not here:\n\n| metrics | why |\n|---|---|\n";
+    for (names, why) in metric_names::ABSENT {
+        row(&mut out, &[names], why);
     }
     out
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh::Mesh;
 use mesh::settings::Settings;
@@ -11,8 +11,10 @@ use process::clock::{Clock, Real};
 use process::log::Scope;
 use process::metrics::Metrics;
 use process::signals::{Signals, Stop};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use sources::Change;
 use sources::files::{Folder, Root};
 use sources::kubernetes::{self, Directory};
@@ -32,6 +34,7 @@ use crate::intake::{Counters, Debounce, Intake};
 use crate::objects::Objects;
 use crate::options::Options;
 use crate::ports;
+use crate::push_status::PushStatus;
 use crate::registration::Registration;
 use crate::reports::Reports;
 use crate::traces::{BadEndpoint, Exporter};
@@ -195,6 +198,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         metrics_here_only: options.switches.metrics_localhost_access_only,
     });
     catalog.ask(&debug);
+    debug.metrics.register_collector(PushStatus::of(&catalog));
+    catalog.count_secret_errors(&debug.metrics);
 
     let listeners = listen(&options, authority.tls().is_some()).await?;
     let addresses = listeners.addresses();
@@ -334,7 +339,21 @@ fn new_metrics() -> Metrics {
     let info = Family::<[(&'static str, &'static str); 1], Gauge>::default();
     info.get_or_create(&[("version", VERSION)]).set(1);
     metrics.register("pilot_info", "Constant 1, labelled with the version.", info);
+    metrics.register_collector(Uptime(Instant::now()));
     metrics
+}
+
+/// How long this control plane has been running.
+#[derive(Debug)]
+struct Uptime(Instant);
+
+impl Collector for Uptime {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let uptime = ConstGauge::new(self.0.elapsed().as_secs_f64());
+        let help = "Seconds since the control plane was started.";
+        let encoder = encoder.encode_descriptor("istiod_uptime_seconds", help, None, uptime.metric_type())?;
+        uptime.encode(encoder)
+    }
 }
 
 /// What is read of API servers.

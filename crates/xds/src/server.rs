@@ -14,7 +14,7 @@ mod stream;
 mod subscription;
 
 pub use connections::{Connection, Connections};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, code_name};
 pub use queue::{Permit, PushBudget};
 pub use serve::{Options, Server};
 pub use session::{Event, Session, Source, TypeStatus};

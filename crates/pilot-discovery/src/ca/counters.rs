@@ -12,6 +12,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
+use xds::server::code_name;
 
 use super::live::Live;
 
@@ -24,7 +25,28 @@ pub struct Counters {
     pub(super) id_errors: Counter,
     pub(super) sign_errors: Family<Vec<(String, String)>, Counter>,
     pub(super) successes: Counter,
+    calls: Calls,
 }
+
+/// The labels of a gRPC call.
+type Call = [(&'static str, &'static str); 3];
+
+/// Calls of the certificate service, under the names of gRPC's own counters; as upstream, whose interceptors count calls
+/// of one message and no streams.
+#[derive(Debug, Clone, Default)]
+struct Calls {
+    started: Family<Call, Counter>,
+    handled: Family<[(&'static str, &'static str); 4], Counter>,
+    received: Family<Call, Counter>,
+    sent: Family<Call, Counter>,
+}
+
+/// The one call there is.
+const CALL: Call = [
+    ("grpc_type", "unary"),
+    ("grpc_service", "istio.v1.auth.IstioCertificateService"),
+    ("grpc_method", "CreateCertificate"),
+];
 
 impl Counters {
     /// Registers the counters, and the gauges about the life of `live`'s certificates.
@@ -60,13 +82,42 @@ impl Counters {
         );
         let help = "The number of CSRs that could not be signed";
         metrics.register("citadel_server_csr_sign_err_count", help, counters.sign_errors.clone());
+        counters.calls.register(metrics);
         metrics.register_collector(Expiry { live: live.clone(), clock });
         counters
+    }
+
+    /// Counts a call that has begun, with its message.
+    pub(super) fn begun(&self) {
+        self.calls.started.get_or_create(&CALL).inc();
+        self.calls.received.get_or_create(&CALL).inc();
+    }
+
+    /// Counts how a call ended.
+    pub(super) fn ended(&self, code: tonic::Code) {
+        let [of, service, method] = CALL;
+        self.calls.handled.get_or_create(&[of, service, method, ("grpc_code", code_name(code))]).inc();
+        if code == tonic::Code::Ok {
+            self.calls.sent.get_or_create(&CALL).inc();
+        }
     }
 
     /// Counts a failure to sign under upstream's `error` label.
     pub(super) fn sign_error(&self, kind: &str) {
         self.sign_errors.get_or_create(&vec![("error".to_string(), kind.to_string())]).inc();
+    }
+}
+
+impl Calls {
+    fn register(&self, metrics: &Metrics) {
+        let help = "Calls of one message that have begun";
+        metrics.register("grpc_server_started_total", help, self.started.clone());
+        let help = "Calls of one message that have ended, by code";
+        metrics.register("grpc_server_handled_total", help, self.handled.clone());
+        let help = "Messages of such calls that were received";
+        metrics.register("grpc_server_msg_received_total", help, self.received.clone());
+        let help = "Messages of such calls that were sent";
+        metrics.register("grpc_server_msg_sent_total", help, self.sent.clone());
     }
 }
 

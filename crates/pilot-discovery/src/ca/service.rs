@@ -196,8 +196,10 @@ impl IstioCertificateService for Service {
         &self,
         request: tonic::Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
+        self.counters.begun();
         let peer = Peer::of_grpc(&request);
-        let cert_chain = self.create(&peer, request.get_ref()).await?;
-        Ok(Response::new(IstioCertificateResponse { cert_chain }))
+        let created = self.create(&peer, request.get_ref()).await;
+        self.counters.ended(created.as_ref().map_or_else(Status::code, |_| Code::Ok));
+        Ok(Response::new(IstioCertificateResponse { cert_chain: created? }))
     }
 }

@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use super::counters::Counters;
 use super::definitions::Wanted;
 use super::directory::{Directory, Other, State, Status};
-use super::instance::{Instance, Multicluster, News, Reading, Role, Task};
+use super::instance::{Instance, Multicluster, News, Reading, Role, Task, What};
 use super::kubeconfigs::Kubeconfigs;
 use super::pace::Pace;
 use super::remote::{self, Remote, Remotes};
+use super::watch::Told;
 use crate::change::Change;
 use crate::verdict::{Ruling, Verdict};
 
@@ -175,7 +176,11 @@ impl Owner {
 
     /// Hands on what was told of an instance that is there.
     async fn hear(&mut self, News { instance: number, what }: News) {
+        let is_trouble = matches!(what, What::Kind(_, _, Told::Failed(_)));
         if self.own.number() == number {
+            if is_trouble {
+                self.counters.failed(&self.options.cluster);
+            }
             if let Some(change) = self.own.hear(what) {
                 self.hand_on(change).await;
             }
@@ -184,6 +189,9 @@ impl Owner {
         let of = |instance: &Option<Instance>| instance.as_ref().is_some_and(|i| i.number() == number);
         let found = self.members.iter_mut().find(|(_, m)| of(&m.current) || of(&m.next));
         let Some((cluster, member)) = found else { return };
+        if is_trouble {
+            self.counters.failed(cluster);
+        }
         let is_next = of(&member.next);
         let instance = if is_next { &mut member.next } else { &mut member.current };
         let Some(change) = instance.as_mut().and_then(|instance| instance.hear(what)) else { return };

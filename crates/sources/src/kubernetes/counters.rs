@@ -14,6 +14,7 @@ pub struct Counters {
     states: Family<[(&'static str, String); 3], Gauge>,
     timeouts: Counter,
     secrets: Family<[(&'static str, &'static str); 1], Counter>,
+    failures: Family<[(&'static str, String); 1], Counter>,
 }
 
 impl Counters {
@@ -39,7 +40,16 @@ impl Counters {
             "Entries of Secrets that name other clusters, by what became of them.",
             new.secrets.clone(),
         );
+        metrics.register(
+            "controller_sync_errors_total",
+            "Lists and watches of a cluster that failed, and were tried again.",
+            new.failures.clone(),
+        );
         new
+    }
+
+    pub(crate) fn failed(&self, cluster: &str) {
+        self.failures.get_or_create(&[("cluster", cluster.to_owned())]).inc();
     }
 
     pub(crate) fn members(&self, count: usize) {

@@ -168,7 +168,8 @@ impl Metrics {
 }
 
 /// A code as gRPC for Go spells it, which is what dashboards know.
-fn code_name(code: tonic::Code) -> &'static str {
+#[must_use]
+pub fn code_name(code: tonic::Code) -> &'static str {
     use tonic::Code::{
         Aborted, AlreadyExists, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, Internal,
         InvalidArgument, NotFound, Ok, OutOfRange, PermissionDenied, ResourceExhausted, Unauthenticated,

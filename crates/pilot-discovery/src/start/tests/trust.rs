@@ -61,20 +61,29 @@ async fn agents_are_told_the_roots_of_a_mesh_with_several_as_they_change() {
     running.stop(Duration::from_secs(10)).await;
 }
 
-/// The certificate that the secure port shows whoever believes `ca`.
-async fn shown(running: &Running, ca: &Authority) -> Option<identity::Certificate> {
+/// A connection to the secure port, of somebody who believes `root` alone.
+pub(super) async fn connected(
+    running: &Running,
+    root: &identity::Certificate,
+) -> Option<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(ca.certificate().der().clone()).unwrap();
+    roots.add(root.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
     let tcp = tokio::net::TcpStream::connect(running.addresses[1].unwrap()).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("istiod.istio-system.svc").unwrap();
     let connecting = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp);
-    let connected = tokio::time::timeout(Duration::from_secs(20), connecting).await.ok()?.ok()?;
+    tokio::time::timeout(Duration::from_secs(20), connecting).await.ok()?.ok()
+}
+
+/// The certificate that the secure port shows whoever believes `ca`.
+async fn shown(running: &Running, ca: &Authority) -> Option<identity::Certificate> {
+    let connected = connected(running, ca.certificate()).await?;
     let der = connected.get_ref().1.peer_certificates()?.first()?.clone().into_owned();
     identity::Certificate::from_der(der).ok()
 }
