@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 pub use encode::encode;
-pub use json::{any_to_json, message_to_json, to_json};
+pub use json::{any_to_camel_json, any_to_json, message_to_json, to_json};
 pub use read::{from_json, message_from_json};
 
 #[cfg(test)]

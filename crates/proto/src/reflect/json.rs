@@ -29,31 +29,116 @@ pub fn to_json(type_url: &str, bytes: &[u8]) -> Result<Value, Error> {
 
 /// The same for an `Any`, with its `@type` in front; never fails.
 pub fn any_to_json(any: &Any) -> Value {
-    packed(&any.type_url, &any.value)
+    Names::Original.packed(&any.type_url, &any.value)
+}
+
+/// As [`any_to_json`], with fields in lowerCamelCase, as the JSON form of protobuf has them by default.
+pub fn any_to_camel_json(any: &Any) -> Value {
+    Names::Camel.packed(&any.type_url, &any.value)
 }
 
 /// The JSON form of a message that is at hand decoded.
 pub fn message_to_json(message: &DynamicMessage) -> Value {
-    let descriptor = message.descriptor();
-    let name = descriptor.full_name();
-    if name == ANY {
-        let text = |number| message.get_field_by_number(number);
-        let type_url = text(1).and_then(|url| url.as_str().map(str::to_owned)).unwrap_or_default();
-        let value = text(2).and_then(|value| value.as_bytes().cloned()).unwrap_or_default();
-        return packed(&type_url, &value);
+    Names::Original.message(message)
+}
+
+/// How fields are called.
+#[derive(Debug, Clone, Copy)]
+enum Names {
+    /// As in the `.proto` file.
+    Original,
+    /// In lowerCamelCase.
+    Camel,
+}
+
+impl Names {
+    fn message(self, message: &DynamicMessage) -> Value {
+        let descriptor = message.descriptor();
+        let name = descriptor.full_name();
+        if name == ANY {
+            let text = |number| message.get_field_by_number(number);
+            let type_url = text(1).and_then(|url| url.as_str().map(str::to_owned)).unwrap_or_default();
+            let value = text(2).and_then(|value| value.as_bytes().cloned()).unwrap_or_default();
+            return self.packed(&type_url, &value);
+        }
+        if has_own_form(name) {
+            let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(true);
+            // Fails only for a duration or timestamp outside its range; null is all that can be said of those.
+            return message
+                .serialize_with_options(serde_json::value::Serializer, &options)
+                .unwrap_or(Value::Null);
+        }
+        let mut object = Map::new();
+        for (field, value) in message.fields() {
+            let name = match self {
+                Self::Original => field.name(),
+                Self::Camel => field.json_name(),
+            };
+            object.insert(name.to_owned(), self.field(&field, value));
+        }
+        Value::Object(object)
     }
-    if has_own_form(name) {
-        let options = SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(true);
-        // Fails only for a duration or timestamp outside its range; null is all that can be said of those.
-        return message
-            .serialize_with_options(serde_json::value::Serializer, &options)
-            .unwrap_or(Value::Null);
+
+    fn packed(self, type_url: &str, bytes: &[u8]) -> Value {
+        let mut object = Map::new();
+        if type_url.is_empty() && bytes.is_empty() {
+            return Value::Object(object);
+        }
+        object.insert(TYPE.to_owned(), Value::from(type_url));
+        match decode(type_url, bytes) {
+            Err(_) => {
+                object.insert(VALUE.to_owned(), Value::from(BASE64.encode(bytes)));
+            }
+            Ok(message) => {
+                let name = message.descriptor().full_name().to_owned();
+                match self.message(&message) {
+                    Value::Object(fields) if !has_own_form(&name) && name != ANY => object.extend(fields),
+                    value => {
+                        object.insert(VALUE.to_owned(), value);
+                    }
+                }
+            }
+        }
+        Value::Object(object)
     }
-    let mut object = Map::new();
-    for (field, value) in message.fields() {
-        object.insert(field.name().to_owned(), field_to_json(&field, value));
+
+    fn field(self, field: &FieldDescriptor, value: &Field) -> Value {
+        match value {
+            Field::List(items) => items.iter().map(|item| self.scalar(&field.kind(), item)).collect(),
+            Field::Map(entries) => {
+                let kind = match field.kind() {
+                    Kind::Message(entry) => entry.map_entry_value_field().kind(),
+                    other => other,
+                };
+                let mut entries: Vec<(String, &Field)> =
+                    entries.iter().map(|(key, value)| (map_key(key), value)).collect();
+                entries.sort_by(|a, b| a.0.cmp(&b.0));
+                entries.into_iter().map(|(key, value)| (key, self.scalar(&kind, value))).collect()
+            }
+            value => self.scalar(&field.kind(), value),
+        }
     }
-    Value::Object(object)
+
+    fn scalar(self, kind: &Kind, value: &Field) -> Value {
+        match value {
+            Field::Bool(value) => Value::from(*value),
+            Field::I32(value) => Value::from(*value),
+            Field::U32(value) => Value::from(*value),
+            Field::I64(value) => Value::from(value.to_string()),
+            Field::U64(value) => Value::from(value.to_string()),
+            // By way of the shortest text: 0.1f32 is 0.1, not 0.10000000149011612.
+            Field::F32(value) => float(value.to_string().parse().unwrap_or(f64::NAN)),
+            Field::F64(value) => float(*value),
+            Field::String(value) => Value::from(value.as_str()),
+            Field::Bytes(value) => Value::from(BASE64.encode(value)),
+            Field::EnumNumber(number) => match kind {
+                Kind::Enum(descriptor) => enum_to_json(descriptor, *number),
+                _ => Value::from(*number),
+            },
+            Field::Message(message) => self.message(message),
+            Field::List(_) | Field::Map(_) => Value::Null, // lists and maps do not nest in protobuf
+        }
+    }
 }
 
 /// Messages whose JSON form is not an object of their fields.
@@ -72,46 +157,6 @@ fn is_wrapper(name: &str) -> bool {
     })
 }
 
-fn packed(type_url: &str, bytes: &[u8]) -> Value {
-    let mut object = Map::new();
-    if type_url.is_empty() && bytes.is_empty() {
-        return Value::Object(object);
-    }
-    object.insert(TYPE.to_owned(), Value::from(type_url));
-    match decode(type_url, bytes) {
-        Err(_) => {
-            object.insert(VALUE.to_owned(), Value::from(BASE64.encode(bytes)));
-        }
-        Ok(message) => {
-            let name = message.descriptor().full_name().to_owned();
-            match message_to_json(&message) {
-                Value::Object(fields) if !has_own_form(&name) && name != ANY => object.extend(fields),
-                value => {
-                    object.insert(VALUE.to_owned(), value);
-                }
-            }
-        }
-    }
-    Value::Object(object)
-}
-
-fn field_to_json(field: &FieldDescriptor, value: &Field) -> Value {
-    match value {
-        Field::List(items) => items.iter().map(|item| scalar_to_json(&field.kind(), item)).collect(),
-        Field::Map(entries) => {
-            let kind = match field.kind() {
-                Kind::Message(entry) => entry.map_entry_value_field().kind(),
-                other => other,
-            };
-            let mut entries: Vec<(String, &Field)> =
-                entries.iter().map(|(key, value)| (map_key(key), value)).collect();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            entries.into_iter().map(|(key, value)| (key, scalar_to_json(&kind, value))).collect()
-        }
-        value => scalar_to_json(&field.kind(), value),
-    }
-}
-
 fn map_key(key: &MapKey) -> String {
     match key {
         MapKey::Bool(key) => key.to_string(),
@@ -120,27 +165,6 @@ fn map_key(key: &MapKey) -> String {
         MapKey::U32(key) => key.to_string(),
         MapKey::U64(key) => key.to_string(),
         MapKey::String(key) => key.clone(),
-    }
-}
-
-fn scalar_to_json(kind: &Kind, value: &Field) -> Value {
-    match value {
-        Field::Bool(value) => Value::from(*value),
-        Field::I32(value) => Value::from(*value),
-        Field::U32(value) => Value::from(*value),
-        Field::I64(value) => Value::from(value.to_string()),
-        Field::U64(value) => Value::from(value.to_string()),
-        // By way of the shortest text: 0.1f32 is 0.1, not 0.10000000149011612.
-        Field::F32(value) => float(value.to_string().parse().unwrap_or(f64::NAN)),
-        Field::F64(value) => float(*value),
-        Field::String(value) => Value::from(value.as_str()),
-        Field::Bytes(value) => Value::from(BASE64.encode(value)),
-        Field::EnumNumber(number) => match kind {
-            Kind::Enum(descriptor) => enum_to_json(descriptor, *number),
-            _ => Value::from(*number),
-        },
-        Field::Message(message) => message_to_json(message),
-        Field::List(_) | Field::Map(_) => Value::Null, // lists and maps do not nest in protobuf
     }
 }
 

@@ -143,3 +143,22 @@ fn every_file_of_the_committed_set_is_in_the_pool() {
     }
     assert!(pool.contains("workload.proto"));
 }
+
+#[test]
+fn camel_case_renames_fields_and_leaves_keys_of_maps_and_of_free_json() {
+    let cluster = Cluster {
+        name: "a".into(),
+        alt_stat_name: "b".into(),
+        typed_extension_protocol_options: [("some_key".to_owned(), crate::any(&UInt32Value { value: 7 }))]
+            .into(),
+        ..Cluster::default()
+    };
+    let value = "type.googleapis.com/google.protobuf.UInt32Value";
+    assert_eq!(
+        any_to_camel_json(&crate::any(&cluster)),
+        json!({
+            "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster", "name": "a", "altStatName": "b",
+            "typedExtensionProtocolOptions": {"some_key": {"@type": value, "value": 7}},
+        })
+    );
+}
