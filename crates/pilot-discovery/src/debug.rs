@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::{Extensions, HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{Extensions, HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
-use generate::TypeName;
 use mesh::World;
 use process::metrics::{self, Metrics};
 use serde_json::{Value, json};
@@ -32,6 +31,7 @@ mod policies;
 mod profile;
 mod provenance;
 mod questions;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -87,6 +87,7 @@ const PAGES: &[(&str, &str, bool)] = &[
     ("ambientz", "Workloads, services and policies of the ambient mode", false),
     ("authorizationz", "Authorization policies", false),
     ("cachez", "The names of the resources that are kept, by type", false),
+    ("cachez?clear=true", "Answers as if it cleared what is kept, which is never stale", false),
     ("cachez?sizes=true", "The size of the resources that are kept, by type", false),
     ("clusterz", "The clusters that are read, and how far", false),
     ("config_dump", "What a proxy was given, in the form of Envoy's own dump; needs proxyID", true),
@@ -112,11 +113,16 @@ const PAGES: &[(&str, &str, bool)] = &[
         "Where the resources of a proxy come from: object, field, file and line, or which default; needs proxyID, takes type=cds,... and resource=NAME",
         false,
     ),
-    ("push_status", "Size of the mesh and of what is kept for it", false),
+    (
+        "push_status",
+        "Problems of the last push by metric, none of which are counted here; sizez has sizes",
+        false,
+    ),
     ("pushcontext", "Authorization policies and the gateways between networks", false),
     ("registryz", "Every service that is known", false),
-    ("resourcesz", "The types each client watches", false),
+    ("resourcesz", "The kinds of configuration that are read", false),
     ("sidecarz", "What a proxy can see; needs proxyID", false),
+    ("sizez", "Size of the mesh and of what is kept for it", false),
     ("syncz", "What each proxy was sent and has accepted", false),
     ("telemetryz", "Telemetry policies, of one proxy with proxyID", false),
 ];
@@ -125,20 +131,31 @@ const PAGES: &[(&str, &str, bool)] = &[
 pub fn monitoring(debug: Shared) -> Router {
     Router::new()
         .route("/metrics", get(show_metrics))
-        .route("/version", get(async || crate::start::version(false, false)))
+        .route("/version", get(async || crate::start::build_line()))
         .with_state(debug.clone())
         .merge(http(debug))
 }
 
 /// The routes of the HTTP port.
 pub fn http(debug: Shared) -> Router {
-    let ready = Router::new().route("/ready", get(show_ready));
+    let ready = Router::new().route("/ready", get(show_ready)).fallback(clean_path);
     let pages = Router::new()
         .route("/debug", get(show_index))
         .route("/debug/", get(show_index))
         .route("/debug/{*page}", get(show_page));
     let router = if debug.enabled { ready.merge(pages) } else { ready };
     router.with_state(debug)
+}
+
+/// Sends who asks for `//version` to `/version`, as Go's servers do: upstream's istioctl asks like that.
+async fn clean_path(uri: Uri) -> Response {
+    let parts: Vec<&str> = uri.path().split('/').filter(|part| !part.is_empty()).collect();
+    let path = format!("/{}", parts.join("/"));
+    if path.len() == uri.path().len() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::temporary(&format!("{path}{query}")).into_response()
 }
 
 async fn show_ready(State(debug): State<Shared>) -> Response {
@@ -181,6 +198,7 @@ async fn show_index(State(debug): State<Shared>) -> Response {
 async fn show_page(
     State(debug): State<Shared>,
     Path(page): Path<String>,
+    uri: Uri,
     Query(parameters): Query<Parameters>,
     from: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
@@ -191,6 +209,7 @@ async fn show_page(
     let (name, shared) = match (found, profile) {
         (Some((name, _, shared)), _) => (*name, *shared),
         (None, Some(_)) => ("pprof", false),
+        (None, None) if page.starts_with('/') => return clean_path(uri).await,
         (None, None) => return (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
     };
     let from = from.map(|axum::Extension(ConnectInfo(address))| address);
@@ -257,26 +276,27 @@ impl Debug {
         let text = |name: &str| parameters.get(name).map_or("", String::as_str);
         match name {
             "syncz" => Page::Json(clients::syncz(&self.connections.list(), text("namespace"), &self.cluster)),
-            "adsz" if text("push") == "true" => {
-                Page::Text(format!("Pushed to {} clients\n", self.connections.push("")))
+            "adsz" if !text("push").is_empty() => {
+                Page::Text(format!("Pushed to {} servers\n", self.connections.push("")))
             }
             "adsz" => self.clients(parameters),
             "connections" => Page::Json(clients::adsz(&self.connections.list(), false)),
-            "resourcesz" => Page::Json(clients::resources(&self.connections.list())),
+            "resourcesz" => Page::Json(world::kinds()),
             "events" => {
                 let since = text("since").parse().unwrap_or(0);
                 let lines = self.events.since(since);
                 let lines = lines.iter().filter_map(|event| serde_json::to_string(event).ok());
                 Page::Text(lines.map(|line| line + "\n").collect())
             }
-            "config_dump" => self.about_proxy(parameters, sight, |class| {
-                dump::config_dump(&self.catalog, class, text("types"), parameters.contains_key("include_eds"))
+            "config_dump" if text("types").is_empty() => self.about_proxy(parameters, sight, |class| {
+                dump::config_dump(&self.catalog, class, parameters.contains_key("include_eds"))
             }),
-            "edsz" => self.about_type(parameters, sight, TypeName::Endpoint),
-            "ndsz" => self.about_type(parameters, sight, TypeName::NameTable),
-            "ecdsz" => self.about_type(parameters, sight, TypeName::Extension),
+            "config_dump" => self.about_types(parameters, sight, text("types")),
+            "edsz" => self.about_types(parameters, sight, "eds"),
+            "ndsz" => self.about_types(parameters, sight, "nds"),
+            "ecdsz" => self.about_types(parameters, sight, "ecds"),
             DISCONNECT => self.disconnect(parameters, sight),
-            "sidecarz" => self.about_proxy(parameters, sight, |class| world::scope(&self.catalog, class)),
+            "sidecarz" => self.about_proxy(parameters, sight, |class| registry::scope(&self.catalog, class)),
             "provenance" => self.provenance(parameters, sight),
             "telemetryz" if parameters.contains_key("proxyID") => {
                 self.about_proxy(parameters, sight, |class| {
@@ -291,8 +311,8 @@ impl Debug {
     /// A page about the mesh, for all proxies.
     fn about_mesh(name: &str, world: &World, parameters: &Parameters) -> Option<Page> {
         Some(Page::Json(match name {
-            "registryz" => world::services(world),
-            "endpointShardz" | "endpointz" => world::endpoints(world),
+            "registryz" => registry::services(world),
+            "endpointShardz" | "endpointz" => registry::endpoints(world),
             "mesh" => world::mesh(world),
             "authorizationz" => policies::authorization(world),
             "telemetryz" if !parameters.contains_key("proxyID") => policies::telemetry(world),
@@ -301,6 +321,7 @@ impl Debug {
             "krtz" => internals::tables(world),
             "mcsz" => multicluster::services(world),
             // what there is nothing of is said in the form of what there is
+            "push_status" => json!({}),
             "ambientz" => json!({ "workloads": [], "services": [], "policies": [] }),
             _ => return None,
         }))
@@ -312,13 +333,11 @@ impl Debug {
         match name {
             "configz" => Page::Json(world::objects(&self.objects.list())),
             "clusterz" => Page::Json(world::clusters(&self.cluster, self.clusters.as_ref())),
-            "push_status" => Page::Json(world::sizes(&self.catalog, self.connections.len())),
+            "sizez" => Page::Json(world::sizes(&self.catalog, self.connections.len())),
             "memoz" => Page::Json(world::memos(&self.catalog)),
             "instancesz" => Page::Json(internals::instances(&self.catalog, &self.connections.list())),
-            "cachez" if given("clear") => {
-                let text = "What is kept follows the mesh and cannot be stale: there is nothing to clear\n";
-                Page::Refused(StatusCode::NOT_IMPLEMENTED, text.to_owned())
-            }
+            // what is kept follows the mesh and is never stale: there is nothing to clear
+            "cachez" if given("clear") => Page::Text("Cache cleared\n".to_owned()),
             "cachez" => Page::Json(internals::cache(&self.catalog, given("sizes"))),
             // as upstream where there is no webhook
             "inject" => Page::Refused(StatusCode::NOT_FOUND, String::new()),
@@ -352,8 +371,8 @@ impl Debug {
         }
     }
 
-    fn about_type(&self, parameters: &Parameters, sight: &Sight, of: TypeName) -> Page {
-        self.about_proxy(parameters, sight, |class| dump::of_type(&self.catalog, class, of))
+    fn about_types(&self, parameters: &Parameters, sight: &Sight, types: &str) -> Page {
+        self.about_proxy(parameters, sight, |class| dump::of_types(&self.catalog, class, types))
     }
 
     /// A page about one proxy, which `proxyID` names by a part of its id.

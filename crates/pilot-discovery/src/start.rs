@@ -80,6 +80,13 @@ pub fn version(short: bool, json: bool) -> String {
     }
 }
 
+/// What the monitoring port's `/version` answers, which istioctl takes apart (as pkg/version: `BuildInfo.String`).
+pub(crate) fn build_line() -> String {
+    let info = build();
+    let part = |name: &str| info[name].as_str().unwrap_or_default().to_owned();
+    format!("{}-{}-{}", part("version"), part("revision"), part("status"))
+}
+
 /// A running control plane.
 pub struct Running {
     /// The xDS server.

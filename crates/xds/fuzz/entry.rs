@@ -54,6 +54,6 @@ pub(crate) fn fuzz_entry(data: &[u8]) {
         }
     }
     for (type_url, status) in session.status() {
-        assert_eq!(session.names(type_url).len(), status.names, "{type_url:?}");
+        assert_eq!(session.names(type_url).len(), status.names.len(), "{type_url:?}");
     }
 }

@@ -18,4 +18,4 @@ pub use metrics::{Metrics, code_name};
 pub use queue::{Permit, PushBudget};
 pub use serve::{Options, Server};
 pub use session::{Event, Session, Source, TypeStatus};
-pub use subscription::Interner;
+pub use subscription::{Interner, NameSet};

@@ -138,8 +138,36 @@ fn version_text(document: &Value, short: bool) -> String {
 async fn plane_version(instance: &Instance, central: &Central) -> Option<Value> {
     let bytes = instance.endpoint.get("/version", central.timeout).await.ok()?;
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-    // Go prints the structure: version.BuildInfo{Version:"1.32.0", ...}
-    let quoted =
-        text.split_once("Version:\"").and_then(|(_, rest)| rest.split_once('"')).map(|(v, _)| v.to_owned());
-    Some(serde_json::from_str(&text).unwrap_or_else(|_| json!({ "version": quoted.unwrap_or(text) })))
+    Some(serde_json::from_str(&text).unwrap_or_else(|_| build_info(&text)))
+}
+
+/// `<version>-<revision>-<status>`, where versions may have dashes and revisions end in `-dirty` (as pkg/kube/client.go:
+/// `setServerInfoWithIstiodVersionInfo`).
+fn build_info(line: &str) -> Value {
+    let parts: Vec<&str> = line.split('-').collect();
+    let (version, revision, status) = match parts.as_slice() {
+        [version @ .., revision, "dirty", status] if !version.is_empty() => {
+            (version.join("-"), format!("{revision}-dirty"), *status)
+        }
+        [version @ .., revision, status] if !version.is_empty() => {
+            (version.join("-"), (*revision).to_owned(), *status)
+        }
+        _ => return json!({ "version": line }),
+    };
+    json!({ "version": version, "revision": revision, "status": status, "tag": version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_istiod_was_built_from_is_taken_apart() {
+        let clean = build_info("1.30.0-rc.1-016bc46f-Clean");
+        assert_eq!((&clean["version"], &clean["revision"]), (&json!("1.30.0-rc.1"), &json!("016bc46f")));
+        let dirty = build_info("1.30.0-016bc46f-dirty-Modified");
+        assert_eq!((&dirty["version"], &dirty["revision"]), (&json!("1.30.0"), &json!("016bc46f-dirty")));
+        assert_eq!(dirty["status"], "Modified");
+        assert_eq!(build_info("1.30.0"), json!({ "version": "1.30.0" }));
+    }
 }

@@ -1,7 +1,5 @@
 //! Pages about connected clients.
 
-use std::collections::BTreeMap;
-
 use proto::envoy::config::core::v3::Node;
 use proto::google::protobuf::value::Kind;
 use serde_json::{Map, Value, json};
@@ -96,53 +94,41 @@ fn client(connection: &Connection, watches: bool) -> Value {
         "connectedAt": timestamp(connection.connected_at),
         "address": connection.address.map(|a| a.to_string()).unwrap_or_default(),
     });
-    let Some(map) = out.as_object_mut() else { return out };
-    if watches {
-        if let Some(Kind::StructValue(labels)) = connection
-            .node
-            .metadata
-            .as_ref()
-            .and_then(|m| m.fields.get("LABELS"))
-            .and_then(|v| v.kind.as_ref())
-        {
-            let labels: BTreeMap<&str, &str> = labels
-                .fields
-                .iter()
-                .filter_map(|(key, value)| match &value.kind {
-                    Some(Kind::StringValue(text)) => Some((key.as_str(), text.as_str())),
-                    _ => None,
-                })
-                .collect();
-            map.insert("labels".to_owned(), json!(labels));
-        }
-        map.insert("watches".to_owned(), watched(connection));
+    let Some(map) = out.as_object_mut().filter(|_| watches) else { return out };
+    let said = connection.node.metadata.clone().unwrap_or_default();
+    let mut metadata = proto::reflect::any_to_camel_json(&proto::any(&said))["value"].take();
+    if let Some(labels) = metadata.get("LABELS").filter(|labels| labels.is_object()).cloned() {
+        map.insert("labels".to_owned(), labels);
     }
+    // agents send it as text; the page shows what it says
+    if let Some(said) = metadata.get("PROXY_CONFIG").and_then(Value::as_str)
+        && let Ok(config) = serde_json::from_str::<Value>(said)
+    {
+        metadata["PROXY_CONFIG"] = config;
+    }
+    map.insert("metadata".to_owned(), metadata);
+    if let Some(locality) = &connection.node.locality {
+        let parts =
+            [("region", &locality.region), ("zone", &locality.zone), ("sub_zone", &locality.sub_zone)];
+        let parts = parts.into_iter().filter(|(_, part)| !part.is_empty());
+        let parts: Map<String, Value> =
+            parts.map(|(name, part)| (name.to_owned(), part.as_str().into())).collect();
+        map.insert("locality".to_owned(), parts.into());
+    }
+    map.insert("watches".to_owned(), watched(connection));
     out
 }
 
-/// The names themselves are not kept per connection in a listable form: `*` stands for everything, else their number.
+/// The names of each type, sorted; `*` stands for everything.
 fn watched(connection: &Connection) -> Value {
-    let of = |status: &TypeStatus| {
-        if status.wildcard { json!(["*"]) } else { json!([format!("{} names", status.names)]) }
+    let of = |status: &TypeStatus| -> Value {
+        let mut names: Vec<&str> = status.names.iter().map(|name| &**name).collect();
+        names.sort_unstable();
+        if status.wildcard {
+            names.insert(0, "*");
+        }
+        names.into()
     };
-    connection
-        .types
-        .iter()
-        .map(|(kind, status)| (kind.as_str().to_owned(), of(status)))
-        .collect::<Map<_, _>>()
-        .into()
-}
-
-/// The types each client watches.
-pub(super) fn resources(connections: &[Connection]) -> Value {
-    connections
-        .iter()
-        .map(|c| {
-            (
-                proxy_name(&c.node.id).to_owned(),
-                c.types.keys().map(TypeUrl::as_str).collect::<Vec<_>>().into(),
-            )
-        })
-        .collect::<Map<_, _>>()
-        .into()
+    let types = connection.types.iter();
+    types.map(|(kind, status)| (kind.as_str().to_owned(), of(status))).collect::<Map<_, _>>().into()
 }

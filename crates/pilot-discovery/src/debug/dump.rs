@@ -1,4 +1,6 @@
-//! Pages about what one proxy is given: the resources of its editions as JSON.
+//! Pages about what one proxy is given: the resources of its editions as JSON, with the field names of upstream's pages.
+
+use std::sync::Arc;
 
 use generate::{Class, TypeName};
 use serde_json::{Value, json};
@@ -9,17 +11,24 @@ use crate::events::timestamp;
 
 const DUMPS: &str = "type.googleapis.com/envoy.admin.v3.";
 
-/// The resources of an edition, each with its `@type`; private keys are left out.
-fn resources(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Vec<(String, String, Value)> {
-    let edition: std::sync::Arc<Edition> = catalog.edition_of(class, of);
+/// One resource with its name and version; private keys are left out.
+struct Shown {
+    name: String,
+    version: String,
+    body: Value,
+}
+
+/// The resources of an edition, each with its `@type`.
+fn resources(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Vec<Shown> {
+    let edition: Arc<Edition> = catalog.edition_of(class, of);
     let one = |resource: &xds::Resource| {
         let any =
             proto::google::protobuf::Any { type_url: of.url().to_owned(), value: resource.body.clone() };
-        let mut json = proto::reflect::any_to_json(&any);
+        let mut body = proto::reflect::any_to_camel_json(&any);
         if of == TypeName::Secret {
-            redact(&mut json);
+            redact(&mut body);
         }
-        (resource.name.to_string(), resource.wire_version(), json)
+        Shown { name: resource.name.to_string(), version: resource.wire_version(), body }
     };
     edition.iter().map(one).collect()
 }
@@ -27,88 +36,125 @@ fn resources(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Vec<(String,
 /// Takes private keys out of a secret (as Envoy does in its own dumps).
 fn redact(secret: &mut Value) {
     // "[redacted]"
-    let nothing = json!({ "inline_bytes": "W3JlZGFjdGVkXQ==" });
-    for part in ["/tls_certificate/private_key", "/generic_secret/secret"] {
+    let nothing = json!({ "inlineBytes": "W3JlZGFjdGVkXQ==" });
+    for part in ["/tlsCertificate/privateKey", "/genericSecret/secret"] {
         if let Some(key) = secret.pointer_mut(part) {
             key.clone_from(&nothing);
         }
     }
-    if let Some(keys) = secret.pointer_mut("/session_ticket_keys/keys").and_then(Value::as_array_mut) {
+    if let Some(keys) = secret.pointer_mut("/sessionTicketKeys/keys").and_then(Value::as_array_mut) {
         keys.fill(nothing);
     }
 }
 
-/// The dump of a proxy in the form of Envoy's admin interface; the bootstrap, which we never see, is absent. `types`
-/// are short names or type URLs, separated by commas; empty for all.
-pub(super) fn config_dump(catalog: &MeshCatalog, class: &Class, types: &str, endpoints: bool) -> Value {
+/// Puts virtual hosts that travel apart (`<route>/<host>`) before those of their route, as Envoy shows what it has.
+fn join_hosts(route: &mut Shown, hosts: &[Shown]) {
+    let prefix = format!("{}/", route.name);
+    let apart = hosts.iter().filter(|host| host.name.starts_with(&prefix));
+    let mut all: Vec<Value> = apart
+        .map(|host| {
+            let mut body = host.body.clone();
+            body.as_object_mut().map(|fields| fields.remove("@type"));
+            body
+        })
+        .collect();
+    if all.is_empty() {
+        return;
+    }
+    all.extend(route.body["virtualHosts"].as_array().into_iter().flatten().cloned());
+    route.body["virtualHosts"] = all.into();
+}
+
+/// The dump of a proxy in the form of Envoy's admin interface (as pilot/pkg/xds/debug.go: `connectionConfigDump`): every
+/// section, also an empty one, but endpoints only if they are asked for. The bootstrap, which we never see, is empty.
+pub(super) fn config_dump(catalog: &MeshCatalog, class: &Class, endpoints: bool) -> Value {
     let now = timestamp(std::time::SystemTime::now());
-    let wanted: Vec<TypeUrl> =
-        types.split(',').map(str::trim).filter(|t| !t.is_empty()).map(TypeUrl::from_short).collect();
-    let wants = |of: TypeName| wanted.is_empty() || wanted.iter().any(|url| url.as_str() == of.url());
-    let version = |of: TypeName| catalog.edition_of(class, of).revision().to_string();
-    let mut configs = Vec::new();
-    if wants(TypeName::Cluster) {
-        let clusters: Vec<Value> = resources(catalog, class, TypeName::Cluster)
-            .into_iter()
-            .map(|(_, version, cluster)| json!({"version_info": version, "cluster": cluster, "last_updated": now}))
-            .collect();
-        let of = version(TypeName::Cluster);
-        configs.push(json!({
-            "@type": format!("{DUMPS}ClustersConfigDump"), "version_info": of, "dynamic_active_clusters": clusters,
-        }));
-    }
-    if wants(TypeName::Endpoint) && (endpoints || !wanted.is_empty()) {
-        let endpoints: Vec<Value> = resources(catalog, class, TypeName::Endpoint)
-            .into_iter()
-            .map(|(_, version, config)| json!({"version_info": version, "endpoint_config": config, "last_updated": now}))
-            .collect();
-        configs.push(json!({
-            "@type": format!("{DUMPS}EndpointsConfigDump"), "dynamic_endpoint_configs": endpoints,
-        }));
-    }
-    if wants(TypeName::Listener) {
-        let listeners: Vec<Value> = resources(catalog, class, TypeName::Listener)
-            .into_iter()
-            .map(|(name, version, listener)| {
-                let state = json!({"version_info": version, "listener": listener, "last_updated": now});
-                json!({"name": name, "active_state": state})
-            })
-            .collect();
-        let of = version(TypeName::Listener);
-        configs.push(json!({
-            "@type": format!("{DUMPS}ListenersConfigDump"), "version_info": of, "dynamic_listeners": listeners,
-        }));
-    }
-    if wants(TypeName::Route) {
-        let routes: Vec<Value> = resources(catalog, class, TypeName::Route)
-            .into_iter()
-            .map(|(_, version, route)| json!({"version_info": version, "route_config": route, "last_updated": now}))
-            .collect();
-        configs.push(json!({ "@type": format!("{DUMPS}RoutesConfigDump"), "dynamic_route_configs": routes }));
-    }
-    if wants(TypeName::Secret) {
-        let secrets: Vec<Value> = resources(catalog, class, TypeName::Secret)
-            .into_iter()
-            .map(|(name, version, secret)| {
-                json!({"name": name, "version_info": version, "last_updated": now, "secret": secret})
-            })
-            .collect();
-        configs
-            .push(json!({ "@type": format!("{DUMPS}SecretsConfigDump"), "dynamic_active_secrets": secrets }));
-    }
-    if wants(TypeName::Extension) {
-        let extensions: Vec<Value> = resources(catalog, class, TypeName::Extension)
-            .into_iter()
-            .map(|(_, version, filter)| json!({"version_info": version, "ecds_filter": filter, "last_updated": now}))
-            .collect();
-        configs.push(json!({ "@type": format!("{DUMPS}EcdsConfigDump"), "ecds_filters": extensions }));
-    }
+    let section = |name: &str, of: TypeName, list: &str, item: &dyn Fn(Shown) -> Value| {
+        let items: Vec<Value> = resources(catalog, class, of).into_iter().map(item).collect();
+        let mut section = json!({ "@type": format!("{DUMPS}{name}") });
+        if !items.is_empty() {
+            section[list] = items.into();
+        }
+        section
+    };
+    let with_version = |mut section: Value, of: TypeName| {
+        section["versionInfo"] = catalog.edition_of(class, of).revision().to_string().into();
+        section
+    };
+    let under = |key: &'static str| {
+        let now = &now;
+        move |Shown { version, body, .. }: Shown| {
+            let mut item = json!({ "versionInfo": version, "lastUpdated": now });
+            item[key] = body;
+            item
+        }
+    };
+    let clusters =
+        section("ClustersConfigDump", TypeName::Cluster, "dynamicActiveClusters", &under("cluster"));
+    let listeners = section("ListenersConfigDump", TypeName::Listener, "dynamicListeners", &|shown| {
+        let name = shown.name.clone();
+        json!({ "name": name, "activeState": under("listener")(shown) })
+    });
+    let mut hosts = match class.capabilities.virtual_hosts {
+        true => resources(catalog, class, TypeName::VirtualHost),
+        false => Vec::new(),
+    };
+    hosts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let routes = section("RoutesConfigDump", TypeName::Route, "dynamicRouteConfigs", &|mut shown| {
+        join_hosts(&mut shown, &hosts);
+        under("routeConfig")(shown)
+    });
+    let secrets = section("SecretsConfigDump", TypeName::Secret, "dynamicActiveSecrets", &|shown| {
+        let name = shown.name.clone();
+        let mut item = under("secret")(shown);
+        item["name"] = name.into();
+        item
+    });
+    let extensions = section("EcdsConfigDump", TypeName::Extension, "ecdsFilters", &under("ecdsFilter"));
+    let endpoints = endpoints.then(|| {
+        let list = "dynamicEndpointConfigs";
+        section("EndpointsConfigDump", TypeName::Endpoint, list, &under("endpointConfig"))
+    });
+    let mut configs = vec![
+        json!({ "@type": format!("{DUMPS}BootstrapConfigDump") }),
+        with_version(clusters, TypeName::Cluster),
+    ];
+    configs.extend(endpoints);
+    configs.extend([
+        with_version(listeners, TypeName::Listener),
+        json!({ "@type": format!("{DUMPS}ScopedRoutesConfigDump") }),
+        routes,
+        secrets,
+        extensions,
+    ]);
     json!({ "configs": configs })
 }
 
-/// The resources of one type as upstream shows them by themselves.
-pub(super) fn of_type(catalog: &MeshCatalog, class: &Class, of: TypeName) -> Value {
-    let all: Vec<Value> =
-        resources(catalog, class, of).into_iter().map(|(_, _, resource)| resource).collect();
+/// The resources of some types as upstream shows them by themselves: `types` are short names or type URLs, separated by
+/// commas.
+pub(super) fn of_types(catalog: &MeshCatalog, class: &Class, types: &str) -> Value {
+    let wanted = types.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let wanted = wanted.filter_map(|name| TypeName::from_url(TypeUrl::from_short(name).as_str()));
+    let all: Value = wanted.flat_map(|of| resources(catalog, class, of)).map(|shown| shown.body).collect();
     json!({ "configs": all })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_travel_apart_are_shown_in_their_route() {
+        let shown = |name: &str, body: Value| Shown { name: name.to_owned(), version: String::new(), body };
+        let hosts = [
+            shown("8/b", json!({"@type": "x", "name": "8/b"})),
+            shown("80/a", json!({"@type": "x", "name": "80/a"})),
+        ];
+        let mut route = shown("80", json!({"name": "80", "virtualHosts": [{"name": "allow_any"}]}));
+        join_hosts(&mut route, &hosts);
+        assert_eq!(route.body["virtualHosts"], json!([{"name": "80/a"}, {"name": "allow_any"}]));
+        let mut other = shown("9", json!({"name": "9"}));
+        join_hosts(&mut other, &hosts);
+        assert_eq!(other.body, json!({"name": "9"}), "nothing is added where nothing is");
+    }
 }

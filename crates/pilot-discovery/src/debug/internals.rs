@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tables::{Def, Table};
 use xds::server::Connection;
 
-use super::{clients, world};
+use super::{clients, registry};
 use crate::catalog::MeshCatalog;
 
 /// The names of what is kept, by type; with `sizes` how many bytes instead.
@@ -54,7 +54,7 @@ pub(super) fn instances(catalog: &MeshCatalog, connections: &[Connection]) -> Va
         let list = targets.iter().map(|target| {
             let service = world.services.peek(&target.service);
             json!({
-                "Service": service.map(|service| world::service(&target.service, service)),
+                "Service": service.map(|service| registry::service(&target.service, service)),
                 "Port": {
                     "name": &*target.port.name, "port": target.port.number,
                     "protocol": target.port.protocol.to_string(), "TargetPort": target.target_port,

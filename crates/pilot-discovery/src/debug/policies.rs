@@ -66,26 +66,32 @@ pub(super) fn telemetry_of(world: &World, class: &Class) -> Value {
         let (namespace, name) = policy.map_or(("", ""), |policy| (&*policy.namespace, &*policy.name));
         json!({ "Namespace": namespace, "Name": name })
     };
-    let all: Vec<(Value, Value)> =
-        policies.iter().map(|policy| (named(Some(policy)), policy.spec.to_value().to_json())).collect();
+    let all: Vec<Value> = policies.iter().map(|policy| policy.spec.to_value().to_json()).collect();
     let root = root_namespace(world);
     let wide = |policy: &&Arc<TelemetryPolicy>| generate::telemetry::is_wide(&policy.spec);
     let of_root = policies.iter().filter(wide).find(|p| *p.namespace == *root && *root != *class.namespace);
     let of_own = policies.iter().filter(wide).find(|p| p.namespace == class.namespace);
     let of_workload = policies.iter().find(|policy| !wide(policy));
     let parts = |field: &str| -> Value {
-        let lists = all.iter().filter_map(|(_, spec)| spec[field].as_array());
+        let lists = all.iter().filter_map(|spec| spec[field].as_array());
         lists.flatten().cloned().collect()
     };
-    let logging: Value = all
-        .iter()
-        .filter(|(_, spec)| spec["accessLogging"].is_array())
-        .map(|(policy, spec)| json!({ "Policy": policy, "Logging": spec["accessLogging"] }))
-        .collect();
-    json!({
-        "Root": named(of_root), "Proxy": named(of_own), "Namespace": named(None), "Workload": named(of_workload),
-        "Metrics": parts("metrics"), "Logging": logging, "Tracing": parts("tracing"),
-    })
+    let policies_of = |logging: Option<Value>| {
+        let mut out = json!({
+            "Root": named(of_root), "Proxy": named(of_own), "Namespace": named(None), "Workload": named(of_workload),
+        });
+        if let Some(logging) = logging {
+            out["Logging"] = logging;
+        }
+        out
+    };
+    let logging = all.iter().map(|spec| &spec["accessLogging"]).filter(|logging| logging.is_array());
+    let logging: Value = logging.map(|logging| policies_of(Some(logging.clone()))).collect();
+    let mut out = policies_of(None);
+    out["Metrics"] = parts("metrics");
+    out["Logging"] = logging;
+    out["Tracing"] = parts("tracing");
+    out
 }
 
 fn gateway(gateway: &NetworkGateway) -> Value {

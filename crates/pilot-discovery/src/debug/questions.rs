@@ -93,7 +93,7 @@ impl Debug {
         let [id] = names else { return Ok(out) };
         let parameters: Parameters = [("proxyID".to_owned(), (*id).to_owned())].into();
         if let Ok(class) = self.seen(&parameters, &sight) {
-            let mut dump = dump::config_dump(&self.catalog, &class, "", false);
+            let mut dump = dump::config_dump(&self.catalog, &class, false);
             let configs = dump.get_mut("configs").and_then(Value::as_array_mut).map(std::mem::take);
             for config in configs.unwrap_or_default() {
                 let of = config["@type"].as_str().unwrap_or_default().to_owned();

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rustc_hash::FxHashSet;
 
 use super::holding::{Batch, Holding};
-use super::subscription::{Interner, Subscription};
+use super::subscription::{Interner, NameSet, Subscription};
 use crate::edition::{Edition, Resource};
 use crate::request::{Request, Resources, Response, Variant, Wish};
 use crate::type_url::TypeUrl;
@@ -79,8 +79,8 @@ pub enum Event {
 pub struct TypeStatus {
     /// Everything is subscribed.
     pub wildcard: bool,
-    /// How many names are subscribed.
-    pub names: usize,
+    /// The names that are subscribed.
+    pub names: Arc<NameSet>,
     /// The nonce of the last response.
     pub nonce_sent: Option<Arc<str>>,
     /// The nonce of the last accepted response.
@@ -247,7 +247,7 @@ impl Watch {
         refused.sort_unstable();
         TypeStatus {
             wildcard: self.subscription.wildcard,
-            names: self.subscription.names.len(),
+            names: self.subscription.names.clone(),
             unanswered: self.flights.len(),
             refused,
             ..self.status.clone()

@@ -11,18 +11,28 @@ mod tests;
 
 /// A set of names; equal ones of one [`Interner`] are one.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct NameSet(FxHashSet<Arc<str>>);
+pub struct NameSet(FxHashSet<Arc<str>>);
 
 impl NameSet {
+    /// Whether a name is in it.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.contains(name)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many names there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+    /// Whether there is no name.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.iter()
     }
 }
