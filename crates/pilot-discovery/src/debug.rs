@@ -331,7 +331,7 @@ impl Debug {
     fn about_us(&self, name: &str, parameters: &Parameters) -> Page {
         let given = |name: &str| parameters.get(name).is_some_and(|value| !value.is_empty());
         match name {
-            "configz" => Page::Json(world::objects(&self.objects.list())),
+            "configz" => Page::Json(world::objects(&self.objects.list(), &self.catalog.world())),
             "clusterz" => Page::Json(world::clusters(&self.cluster, self.clusters.as_ref())),
             "sizez" => Page::Json(world::sizes(&self.catalog, self.connections.len())),
             "memoz" => Page::Json(world::memos(&self.catalog)),

@@ -1,5 +1,7 @@
 //! Pages about the mesh as a whole.
 
+use std::sync::Arc;
+
 use config::{Kind, Object};
 use mesh::World;
 use serde_json::{Value, json};
@@ -8,18 +10,22 @@ use tables::Snapshot as _;
 
 use crate::catalog::MeshCatalog;
 
-/// Every object of Istio, as an API server would show it.
-pub(super) fn objects(objects: &[Object]) -> Value {
-    objects.iter().map(|object| object.to_value().to_json()).collect()
+/// Every object of Istio, as an API server would show it; not those of namespaces that are not looked at.
+pub(super) fn objects(objects: &[Object], world: &World) -> Value {
+    let all = world.settings.peek(&()).is_none_or(|settings| settings.mesh.discovery_selectors.is_empty());
+    let seen = |namespace: &Arc<str>| {
+        all || namespace.is_empty() || world.namespaces.peek(namespace).is_some_and(|row| row.selected)
+    };
+    let shown = objects.iter().filter(|object| seen(&object.meta.namespace));
+    shown.map(|object| object.to_value().to_json()).collect()
 }
 
 /// The kinds of configuration that are read: those of Istio and of the Gateway API, and Ingress.
 pub(super) fn kinds() -> Value {
-    let of_kubernetes =
-        |kind: Kind| !kind.group().contains("istio.io") && kind.group() != Kind::HttpRoute.group();
-    let read = Kind::ALL.iter().filter(|kind| **kind == Kind::Ingress || !of_kubernetes(**kind));
+    let read = |kind: &&Kind| kind.is_istio() || kind.is_gateway_api() || **kind == Kind::Ingress;
     let version = |kind: Kind| kind.versions().first().copied().unwrap_or_default();
-    read.map(|kind| json!({"group": kind.group(), "version": version(*kind), "kind": kind.name()})).collect()
+    let one = |kind: &Kind| json!({"group": kind.group(), "version": version(*kind), "kind": kind.name()});
+    Kind::ALL.iter().filter(read).map(one).collect()
 }
 
 /// The mesh configuration in effect.

@@ -245,3 +245,19 @@ async fn pages_about_clients_and_dumps_have_the_fields_of_upstream() {
     assert_eq!(get(&running, 3, "/debug/cachez?clear=true").await.unwrap(), "Cache cleared\n");
     running.stop(Duration::from_secs(10)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_of_namespaces_that_are_not_looked_at_are_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let namespaces = "{apiVersion: v1, kind: Namespace, metadata: {name: in, labels: {mesh: 'yes'}}}\n---\n\
+                      {apiVersion: v1, kind: Namespace, metadata: {name: out}}\n";
+    let of = |namespace: &str| SERVICE.replace("{name: a}", &format!("{{name: a, namespace: {namespace}}}"));
+    fs::write(folder.path().join("a.yaml"), [namespaces, &of("in"), &of("out")].join("\n---\n")).unwrap();
+    let mesh = folder.path().join(".mesh");
+    fs::write(&mesh, "discoverySelectors: [{matchLabels: {mesh: 'yes'}}]").unwrap();
+    let running = started(folder.path(), &format!("--meshConfig={}", mesh.display())).await;
+    let objects: Value = serde_json::from_str(&get(&running, 3, "/debug/configz").await.unwrap()).unwrap();
+    let namespaces = objects.as_array().unwrap().iter().map(|object| &object["metadata"]["namespace"]);
+    assert!(namespaces.eq(["in"]), "{objects}");
+    running.stop(Duration::from_secs(10)).await;
+}
