@@ -22,6 +22,7 @@ use crate::ca::Peer;
 use crate::catalog::MeshCatalog;
 use crate::events::Events;
 use crate::objects::Objects;
+use crate::push_status;
 
 mod clients;
 mod dump;
@@ -113,11 +114,7 @@ const PAGES: &[(&str, &str, bool)] = &[
         "Where the resources of a proxy come from: object, field, file and line, or which default; needs proxyID, takes type=cds,... and resource=NAME",
         false,
     ),
-    (
-        "push_status",
-        "Problems of the last push by metric, none of which are counted here; sizez has sizes",
-        false,
-    ),
+    ("push_status", "What is odd about the mesh, by metric", false),
     ("pushcontext", "Authorization policies and the gateways between networks", false),
     ("registryz", "Every service that is known", false),
     ("resourcesz", "The kinds of configuration that are read", false),
@@ -320,8 +317,8 @@ impl Debug {
             "pushcontext" => policies::push_context(world),
             "krtz" => internals::tables(world),
             "mcsz" => multicluster::services(world),
+            "push_status" => push_status::page(world),
             // what there is nothing of is said in the form of what there is
-            "push_status" => json!({}),
             "ambientz" => json!({ "workloads": [], "services": [], "policies": [] }),
             _ => return None,
         }))

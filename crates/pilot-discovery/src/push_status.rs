@@ -1,14 +1,17 @@
 //! What is odd about the mesh as it stands, under the names of upstream's gauges (pilot/pkg/model/push_context.go).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use mesh::World;
-use mesh::services::Resolution;
+use mesh::key::ServiceKey;
+use mesh::services::{Port, Resolution};
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
+use serde_json::{Map, Value, json};
 use tables::{Revision, Snapshot as _};
 
 use crate::catalog::MeshCatalog;
@@ -25,21 +28,44 @@ struct Status {
     without_names: i64,
 }
 
+const WITHOUT_ENDPOINTS: &str = "pilot_eds_no_instances";
+const WITHOUT_NAMES: &str = "pilot_dns_cluster_without_endpoints";
+
+/// Ports of services that proxies reach through endpoints, and that have none: the gauge that counts it, service and port.
+fn bare_ports(world: &World) -> impl Iterator<Item = (&'static str, &ServiceKey, &Port)> {
+    world.services.iter().flat_map(|(key, service)| {
+        let gauge = match service.resolution {
+            Resolution::ClientSideLb => Some(WITHOUT_ENDPOINTS),
+            Resolution::DnsLb | Resolution::DnsRoundRobinLb => Some(WITHOUT_NAMES),
+            _ => None,
+        };
+        let row = world.endpoints.peek(key);
+        let served = move |name: &str| {
+            row.is_some_and(|row| row.endpoints.iter().any(|endpoint| *endpoint.service_port == *name))
+        };
+        let ports = gauge.into_iter().flat_map(|gauge| service.ports.iter().map(move |port| (gauge, port)));
+        ports.filter(move |(_, port)| !served(&port.name)).map(move |(gauge, port)| (gauge, key, port))
+    })
+}
+
+/// The same as a page: by gauge, then by the name of the cluster (as `PushContext.StatusJSON`).
+pub fn page(world: &World) -> Value {
+    let mut out: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for (gauge, service, port) in bare_ports(world) {
+        let cluster = format!("outbound|{}||{}", port.number, service.hostname.as_str());
+        out.entry(gauge).or_default().insert(cluster, json!({}));
+    }
+    json!(out)
+}
+
 impl Status {
     fn of(world: &World) -> Self {
         let mut status = Self::default();
-        for (key, service) in world.services.iter() {
-            let counted = match service.resolution {
-                Resolution::ClientSideLb => &mut status.without_endpoints,
-                Resolution::DnsLb | Resolution::DnsRoundRobinLb => &mut status.without_names,
-                _ => continue,
-            };
-            let row = world.endpoints.peek(key);
-            let served = |name: &str| {
-                row.is_some_and(|row| row.endpoints.iter().any(|endpoint| *endpoint.service_port == *name))
-            };
-            let without = service.ports.iter().filter(|port| !served(&port.name)).count();
-            *counted += i64::try_from(without).unwrap_or(i64::MAX);
+        for (gauge, ..) in bare_ports(world) {
+            match gauge {
+                WITHOUT_NAMES => status.without_names += 1,
+                _ => status.without_endpoints += 1,
+            }
         }
         status
     }
@@ -47,9 +73,9 @@ impl Status {
     /// Name, meaning and value of each gauge.
     fn gauges(self) -> [(&'static str, &'static str, i64); 2] {
         [
-            ("pilot_eds_no_instances", "Ports of services that have no endpoints.", self.without_endpoints),
+            (WITHOUT_ENDPOINTS, "Ports of services that have no endpoints.", self.without_endpoints),
             (
-                "pilot_dns_cluster_without_endpoints",
+                WITHOUT_NAMES,
                 "Ports of services that are resolved by name and have no names to resolve.",
                 self.without_names,
             ),

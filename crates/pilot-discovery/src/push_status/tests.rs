@@ -47,3 +47,14 @@ fn the_present_world_is_counted() {
     drop(catalog);
     assert_eq!(status.status(), None);
 }
+
+#[test]
+fn the_page_names_what_is_counted() {
+    let mut mesh = Mesh::new(settings());
+    mesh.commit(batch(MESH));
+    let expected = json!({
+        "pilot_eds_no_instances": { "outbound|80||selects.example": {}, "outbound|81||selects.example": {} },
+        "pilot_dns_cluster_without_endpoints": { "outbound|80||names.example": {} },
+    });
+    assert_eq!(page(&mesh.world()), expected);
+}
