@@ -176,7 +176,7 @@ impl Owner {
 
     /// Hands on what was told of an instance that is there.
     async fn hear(&mut self, News { instance: number, what }: News) {
-        let is_trouble = matches!(what, What::Kind(_, _, Told::Failed(_)));
+        let is_trouble = matches!(&what, What::Kind(_, _, told) if matches!(**told, Told::Failed(_)));
         if self.own.number() == number {
             if is_trouble {
                 self.counters.failed(&self.options.cluster);
