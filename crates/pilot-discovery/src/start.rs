@@ -222,14 +222,13 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     }
     tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
-    let of_requests = identity.chain_of_requests.clone();
-    tasks.extend(identity.keep(trust_bundle, reports, &stopped));
     if let Some((listener, tls)) = listeners.secure.zip(authority.tls()) {
-        let service = authority.service(of_requests);
+        let service = authority.service(identity.chain_of_requests.clone());
         let service =
             service.map(|service| trust::with_nodes(service, &options, &catalog).with_signer(signer));
         tasks.push(ports::serve_tls(&server, service, tls, listener, stopped.clone()));
     }
+    tasks.extend(identity.keep(trust_bundle, reports, &stopped));
     if let Some(listener) = listeners.plain {
         tasks.push(ports::serve_plain(&server, listener, stopped));
     }

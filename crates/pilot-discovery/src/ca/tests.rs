@@ -47,8 +47,8 @@ impl Mesh {
         let clock = Virtual::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
         let root = SelfSigned { key: Kind::P256, ..SelfSigned::of("cluster.local") };
         let options = Options { root, ..Options::in_dir(dir.path(), "cluster.local") };
-        let source = serving::Source::Authority(serving::default_names("istio-system", "", &[]));
-        let own = Own { source, policy: serving::Policy::default() };
+        let source = Source::Authority(serving::default_names("istio-system", "", &[]));
+        let own = Own { source, policy: Policy::default() };
         let ca = Ca::open(Some(options), Some(own), Arc::new(clock.clone()), &Metrics::new()).unwrap();
         Self { ca, clock, _dir: dir }
     }

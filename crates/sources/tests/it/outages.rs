@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use config::Kind;
 use kube::api::ListParams;
 use serde_json::json;
+use sources::kubernetes::Pace;
 use testkit::api_server::ApiServer;
 use testkit::link::Link;
 
@@ -90,7 +91,7 @@ async fn an_api_server_whose_answer_is_lost_without_a_word_is_asked_again() {
     let file = folder.path().join("kubeconfig");
     std::fs::write(&file, kubeconfig).unwrap();
     link.hang();
-    let client = sources::kubernetes::connect(Some(&file)).await.unwrap();
+    let client = sources::kubernetes::connect(Some(&file), Pace::default()).await.unwrap();
     let mut mirror = Mirror::begin(client, options());
     testkit::eventually("it is asked", PATIENCE, async || (link.connections() > 0).then_some(()))
         .await

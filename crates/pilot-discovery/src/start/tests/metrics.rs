@@ -59,6 +59,20 @@ async fn token_of(client: &kube::Client, account: &str) -> String {
     made.status.unwrap().token.unwrap()
 }
 
+/// What is declared is there, in that form, and nothing else.
+fn are_all_declared(found: &BTreeMap<String, (String, BTreeSet<String>)>) {
+    for metric in metric_names::ALL.iter().filter(|metric| !QUIET.contains(&metric.name)) {
+        let Some((kind, labels)) = found.get(metric.name) else { panic!("{} is missing", metric.name) };
+        assert_eq!(kind, metric.kind, "{}", metric.name);
+        let declared =
+            metric.labels.split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
+        assert_eq!(*labels, declared, "{}", metric.name);
+    }
+    for name in found.keys() {
+        assert!(metric_names::ALL.iter().any(|metric| metric.name == name), "{name} is not declared");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_is_there_with_its_type_and_its_labels() {
     let mut server = ApiServer::start().await.unwrap();
@@ -135,16 +149,6 @@ async fn every_metric_is_there_with_its_type_and_its_labels() {
 
     server.kill();
     page(&running, "/metrics", |text| text.contains("controller_sync_errors_total{")).await;
-    let found = read(&get(&running, 3, "/metrics").await.unwrap());
-    for metric in metric_names::ALL.iter().filter(|metric| !QUIET.contains(&metric.name)) {
-        let Some((kind, labels)) = found.get(metric.name) else { panic!("{} is missing", metric.name) };
-        assert_eq!(kind, metric.kind, "{}", metric.name);
-        let declared =
-            metric.labels.split(',').filter(|label| !label.is_empty()).map(str::to_owned).collect();
-        assert_eq!(*labels, declared, "{}", metric.name);
-    }
-    for name in found.keys() {
-        assert!(metric_names::ALL.iter().any(|metric| metric.name == name), "{name} is not declared");
-    }
+    are_all_declared(&read(&get(&running, 3, "/metrics").await.unwrap()));
     running.stop(Duration::from_secs(10)).await;
 }
