@@ -173,7 +173,7 @@ impl ApiServer {
         self.etcd = None;
     }
 
-    /// Writes objects straight into the store, a hundred at a time: thousands that came all at once, or were always there.
+    /// Writes objects straight into the store: thousands that come at once, or were always there.
     /// Nothing is checked or added but what makes them objects of an API server.
     ///
     /// # Errors

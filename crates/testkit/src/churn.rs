@@ -2,7 +2,8 @@
 //!
 //! Every object carries the number of its last edit, twice. A proxy that ends with another number than the store has lost
 //! an update; one that is told a number that nobody wrote, two numbers of one object, an older one than before, or that
-//! something is gone which stands, was told something wrong.
+//! something is gone which stands, was told something wrong. A new connection may begin with older numbers, but not older ones
+//! than it has told itself: another replica may be behind by a moment.
 
 mod crowd;
 mod numbered;

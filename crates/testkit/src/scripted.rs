@@ -104,6 +104,12 @@ impl Scripted {
         held.extend(body.map(|body| (name.to_owned(), held_of(body))));
     }
 
+    /// Has lost its connection as if that had happened.
+    #[cfg(test)]
+    pub(crate) fn lose(&mut self) {
+        self.disconnects.push("lost".to_owned());
+    }
+
     /// One resource, decoded; `None` if it is not held, or not an `M`.
     #[must_use]
     pub fn get<M: prost::Message + Default>(&self, type_url: &TypeUrl, name: &str) -> Option<M> {

@@ -27,6 +27,9 @@ const MOST: usize = 20;
 pub(super) struct Seen {
     /// The number that was said last.
     pub(super) numbers: BTreeMap<Object, u64>,
+    /// Objects that this connection has said something of, and how many connections ended before it.
+    told: BTreeSet<Object>,
+    ended: usize,
     /// Resources that were looked at, with their versions and what they are about.
     known: BTreeMap<(TypeUrl, String), (String, Vec<Object>)>,
     /// What was told and must not have been.
@@ -40,6 +43,10 @@ pub(super) struct Seen {
 impl Seen {
     /// Looks at what the proxy holds now.
     pub(super) fn look(&mut self, proxy: &Scripted, ledger: &Ledger) {
+        if std::mem::replace(&mut self.ended, proxy.disconnects().len()) != proxy.disconnects().len() {
+            // another replica may be behind the one before by a moment
+            self.told.clear();
+        }
         let mut there = BTreeSet::new();
         for type_url in [TypeUrl::Cluster, TypeUrl::Endpoint, TypeUrl::Route] {
             for (name, held) in proxy.held(&type_url) {
@@ -68,7 +75,7 @@ impl Seen {
         self.close(proxy);
     }
 
-    /// A number must have been written, must be one, and must not be older than that before.
+    /// A number must have been written, must be one, and must not be older than what the same connection has told.
     fn judge(&mut self, object: Object, numbers: &[u64], ledger: &Ledger) {
         let Some(number) =
             numbers.first().copied().filter(|first| numbers.len() >= 2 && numbers.iter().all(|n| n == first))
@@ -80,7 +87,7 @@ impl Seen {
         if !history.sent.contains(&number) {
             self.tell(format!("{object:?} says {number}, which nobody wrote"));
         }
-        let before = self.numbers.insert(object, number);
+        let before = self.numbers.insert(object, number).filter(|_| !self.told.insert(object));
         self.changes += 1;
         if before.is_some_and(|before| number < before) && history.restored != Some(number) {
             self.tell(format!("{object:?} went back from {before:?} to {number}"));

@@ -89,6 +89,17 @@ fn a_restored_store_excuses_the_number_that_stands_again_and_no_other() {
 }
 
 #[test]
+fn a_new_connection_may_begin_behind_and_goes_back_no_more_than_another() {
+    let mut court = Court::new();
+    assert_eq!(court.told(Some([3, 3])), [""; 0]);
+    court.proxy.lose();
+    assert_eq!(court.told(Some([2, 2])), [""; 0], "of a replica that is behind");
+    assert!(court.told(Some([1, 1]))[0].contains("went back"));
+    court.proxy.lose();
+    assert!(court.told(None)[0].contains("has lost it"), "that is no excuse for what stands");
+}
+
+#[test]
 fn a_route_to_a_cluster_that_is_not_there_is_told() {
     use proto::envoy::config::route::v3::{
         Route, RouteAction, VirtualHost, route::Action, route_action::ClusterSpecifier,
