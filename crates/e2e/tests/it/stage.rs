@@ -13,6 +13,13 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Tells a story alone, on a runtime of its own.
+pub(crate) fn tell(story: impl Future<Output = ()>) {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(story);
+}
+
 /// Bookinfo on this machine, in a directory of its own, alone; it is taken down when this is dropped.
 pub(crate) struct Bookinfo {
     /// What `up -o json` printed.
