@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use pilot_discovery::args::Args;
 use pilot_discovery::options::Options;
-use pilot_discovery::{ctrlz, request, start};
+use pilot_discovery::{completion, ctrlz, request, start};
 use process::env::Vars;
 
 #[global_allocator]
@@ -18,6 +18,7 @@ const USAGE: &str = "Usage:
   pilot-discovery discovery [flags]            serve xDS to every proxy
   pilot-discovery request METHOD PATH [BODY]   ask the control plane on this machine
   pilot-discovery version [--short] [-o json]
+  pilot-discovery completion SHELL             a script for bash, zsh, fish or powershell
 
 Flags of discovery, of those that do something without Kubernetes:
   --configDir DIR          watch a folder of YAML and JSON files
@@ -57,6 +58,16 @@ fn main() -> ExitCode {
             println!("{}", start::version(args.is_on("short"), args.value("output") == "json"));
             Ok(())
         }
+        ["completion", shell] => match completion::script(shell) {
+            Some(script) => {
+                print!("{script}");
+                Ok(())
+            }
+            None => Err(format!(
+                "no completion for {shell:?}; there is one for {}",
+                completion::SHELLS.join(", ")
+            )),
+        },
         ["request", method, path, ref body @ ..] => {
             let port = args.value("monitoringAddr").rsplit(':').next().unwrap_or("15014");
             request::ask(&format!("127.0.0.1:{port}"), method, path, body.first().unwrap_or(&""))

@@ -11,12 +11,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
 use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::Router;
 use xds::server::Server;
 use xds::server::incoming::{self, Io, Transport};
 
 use crate::ca::serving::ConnectionInfo;
 use crate::ca::{self, Connection, Tls};
 use crate::catalog::MeshCatalog;
+use crate::reflection::{Reflection, V1, V1Alpha};
+
+/// The services, as tools know them.
+const DISCOVERY: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+const CERTIFICATES: &str = "istio.v1.auth.IstioCertificateService";
 
 /// Told when the process stops.
 pub type Stop = watch::Receiver<bool>;
@@ -61,7 +67,7 @@ pub async fn stopped(mut stop: Stop) {
 pub fn serve_plain(server: &Server<MeshCatalog>, listener: Plain, stop: Stop) -> JoinHandle<()> {
     let server = server.clone();
     tokio::spawn(async move {
-        let router = server.transport().add_service(server.clone());
+        let router = with_reflection(server.transport().add_service(server.clone()), &[DISCOVERY]);
         let stop = stopped(stop);
         let served = match listener {
             Plain::Tcp(listener) => {
@@ -94,9 +100,16 @@ pub fn serve_tls(
     tokio::spawn(async move {
         let certificates =
             certificates.map(|service| InterceptedService::new(service.into_server(), with_connection));
+        let services: &[_] = if certificates.is_some() { &[DISCOVERY, CERTIFICATES] } else { &[DISCOVERY] };
         let router = server.transport().add_service(server.clone()).add_optional_service(certificates);
+        let router = with_reflection(router, services);
         ended("gRPC over TLS", router.serve_with_incoming_shutdown(connections, stopped(stop)).await);
     })
+}
+
+/// Lets tools ask about `services`, whoever they are: what they are told is public.
+fn with_reflection<L>(router: Router<L>, services: &[&'static str]) -> Router<L> {
+    router.add_service(Reflection::<V1>::of(services)).add_service(Reflection::<V1Alpha>::of(services))
 }
 
 /// What the transport knows of the peer, in the words of the certificate service.

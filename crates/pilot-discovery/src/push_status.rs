@@ -8,6 +8,7 @@ use mesh::World;
 use mesh::key::ServiceKey;
 use mesh::services::{Port, Resolution};
 use parking_lot::Mutex;
+use process::metrics::Metrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -90,9 +91,14 @@ pub struct PushStatus {
 }
 
 impl PushStatus {
+    /// Shows these gauges, and what proxies are not given, of a catalog.
+    pub fn register(metrics: &Metrics, catalog: &Arc<MeshCatalog>) {
+        metrics.register_collector(Self::of(catalog));
+        catalog.count_secret_errors(metrics);
+    }
+
     /// Of the worlds of this catalog, as long as it is there.
-    #[must_use]
-    pub fn of(catalog: &Arc<MeshCatalog>) -> Self {
+    fn of(catalog: &Arc<MeshCatalog>) -> Self {
         Self { catalog: Arc::downgrade(catalog), counted: Mutex::default() }
     }
 

@@ -205,8 +205,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         metrics_here_only: options.switches.metrics_localhost_access_only,
     });
     catalog.ask(&debug);
-    debug.metrics.register_collector(PushStatus::of(&catalog));
-    catalog.count_secret_errors(&debug.metrics);
+    PushStatus::register(&debug.metrics, &catalog);
 
     let listeners = listen(&options, authority.tls().is_some()).await?;
     let addresses = listeners.addresses();
@@ -222,16 +221,13 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     }
     tokio::spawn(intake.run(arriving, debounce_of(&options)));
     tokio::spawn(sources.run(changes));
+    let requests = identity.chain_of_requests.clone();
+    let service = trust::service_of(&authority, requests, &options, &catalog, signer);
     if let Some((listener, tls)) = listeners.secure.zip(authority.tls()) {
-        let service = authority.service(identity.chain_of_requests.clone());
-        let service =
-            service.map(|service| trust::with_nodes(service, &options, &catalog).with_signer(signer));
         tasks.push(ports::serve_tls(&server, service, tls, listener, stopped.clone()));
     }
     tasks.extend(identity.keep(trust_bundle, reports, &stopped));
-    if let Some(listener) = listeners.plain {
-        tasks.push(ports::serve_plain(&server, listener, stopped));
-    }
+    tasks.extend(listeners.plain.map(|listener| ports::serve_plain(&server, listener, stopped)));
     ready.store(true, Ordering::SeqCst);
     announce(&addresses);
     Ok(Running { server, catalog, addresses, stop, tasks, ready, _debug: debug })

@@ -27,8 +27,7 @@ use crate::ca::serving::Signed;
 use crate::ca::state::Checks;
 use crate::ca::store::InSecret;
 use crate::ca::{
-    self, Authenticator, Ca, Chain, KubernetesSigner, Others, Own, TrustBundle, TrustDomain,
-    kubernetes_signer,
+    self, Authenticator, Ca, Chain, KubernetesSigner, Others, TrustBundle, TrustDomain, kubernetes_signer,
 };
 use crate::catalog::MeshCatalog;
 use crate::fetch::Fetcher;
@@ -66,9 +65,8 @@ impl Identity {
         (clock, metrics): (&Arc<dyn Clock>, &Metrics),
     ) -> Result<Self, Failure> {
         let cluster = clusters.and_then(|clusters| clusters.client(clusters.own()));
-        let (own, signed) = own_certificate::source(options, cluster.as_ref(), mesh, clock).await?;
-        let authority =
-            open_authority(options, own, &trust_domain.get(), cluster.as_ref(), clock, metrics).await?;
+        let (authority, signed) =
+            open_authority(options, mesh, trust_domain, cluster.as_ref(), clock, metrics).await?;
         let (chain, tokens) = judges(options, &authority, clusters.cloned(), trust_domain, metrics)?;
         let (chain_of_requests, more) = judges_of_requests(options, &chain, trust_domain)?;
         let tokens = tokens.into_iter().chain(more).collect();
@@ -111,17 +109,20 @@ fn keep_keys(tokens: Arc<JwtAuthenticator>, stopped: Stop) -> JoinHandle<()> {
     })
 }
 
-/// Opens the authority; an API server that is to keep it and is away is waited for, as
+/// Opens the authority and gets the control plane's own certificate, with what keeps that fresh; an API server that is to
+/// keep it and is away is waited for, as
 /// pilot/pkg/bootstrap/istio_ca.go: createSelfSignedCACertificateOptions.
 async fn open_authority(
     options: &Options,
-    own: Option<Own>,
-    trust_domain: &str,
+    mesh: &watch::Receiver<Arc<MeshConfig>>,
+    trust_domain: &TrustDomain,
     cluster: Option<&kube::Client>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
-) -> Result<Ca, Failure> {
-    let state = options.switches.enable_ca_server.then(|| authority_options(options, trust_domain, cluster));
+) -> Result<(Ca, Option<Signed>), Failure> {
+    let (own, signed) = own_certificate::source(options, cluster, mesh, clock).await?;
+    let of_state = || authority_options(options, &trust_domain.get(), cluster);
+    let state = options.switches.enable_ca_server.then(of_state);
     let deadline = Instant::now() + AUTHORITY_PATIENCE;
     let mut delays = Policy { max: Duration::from_secs(30), ..Policy::default() }.delays();
     loop {
@@ -133,7 +134,7 @@ async fn open_authority(
                 tracing::warn!(target: "pkica", "{error}; again in {again:.1?}");
                 tokio::time::sleep(again).await;
             }
-            opened => return Ok(opened?),
+            opened => return Ok((opened?, signed)),
         }
     }
 }
@@ -278,8 +279,20 @@ fn reviewed_tokens(
     Ok(Some(new.map_err(|_| "no random numbers for the memory of token reviews")?))
 }
 
+/// The certificate service, if there is an authority.
+pub(super) fn service_of(
+    authority: &Ca,
+    judges: Arc<Chain>,
+    options: &Options,
+    catalog: &Arc<MeshCatalog>,
+    signer: Option<Arc<KubernetesSigner>>,
+) -> Option<ca::Service> {
+    let service = authority.service(judges)?;
+    Some(with_nodes(service, options, catalog).with_signer(signer))
+}
+
 /// Lets the accounts of `CA_TRUSTED_NODE_ACCOUNTS` have certificates of what runs beside them.
-pub(super) fn with_nodes(service: ca::Service, options: &Options, catalog: &Arc<MeshCatalog>) -> ca::Service {
+fn with_nodes(service: ca::Service, options: &Options, catalog: &Arc<MeshCatalog>) -> ca::Service {
     let list = &options.switches.ca_trusted_node_accounts;
     if list.is_empty() {
         return service;

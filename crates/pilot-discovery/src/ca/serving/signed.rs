@@ -102,12 +102,18 @@ impl Signed {
 
     async fn serve(&self, tls: &Arc<Tls>) {
         let tls = tls.clone();
-        match tokio::task::spawn_blocking(move || tls.refresh()).await {
-            Ok(Ok(_)) => {
-                tracing::info!(target: SCOPE, "signer {} has signed a new certificate of the control plane", self.wanted.signer);
+        let served = tokio::task::spawn_blocking(move || tls.refresh()).await;
+        let signer = &self.wanted.signer;
+        match served
+            .map_err(|error| error.to_string())
+            .and_then(|done| done.map_err(|error| error.to_string()))
+        {
+            Ok(_) => {
+                tracing::info!(target: SCOPE, "signer {signer} has signed a new certificate of the control plane");
             }
-            Ok(Err(error)) => tracing::error!(target: SCOPE, "{error}"),
-            Err(error) => tracing::error!(target: SCOPE, "a new certificate cannot be served: {error}"),
+            Err(error) => {
+                tracing::error!(target: SCOPE, "the new certificate of signer {signer} cannot be served: {error}");
+            }
         }
     }
 }
