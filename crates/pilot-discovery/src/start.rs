@@ -373,7 +373,7 @@ fn clusters_of(options: &Options) -> kubernetes::Options {
         multicluster: switches.enable_mcs_service_discovery.then(|| kubernetes::Multicluster {
             group: switches.mcs_api_group.clone(),
             version: switches.mcs_api_version.clone(),
-            imports: switches.has_mcs_host(),
+            imports: mesh::services::multicluster::has_common_names(switches),
         }),
         remote_workloads: switches.pilot_enable_cross_cluster_workload_entry
             && switches.pilot_enable_k8s_select_workload_entries,

@@ -265,18 +265,6 @@ switches! {
 }
 
 impl Switches {
-    /// Whether imported services have their common name (as pilot/pkg/features: `EnableMCSHost`).
-    #[must_use]
-    pub fn has_mcs_host(&self) -> bool {
-        self.enable_mcs_host && self.enable_mcs_service_discovery
-    }
-
-    /// Whether a service's own name stays in the cluster (as pilot/pkg/features: `EnableMCSClusterLocal`).
-    #[must_use]
-    pub fn has_mcs_cluster_local(&self) -> bool {
-        self.enable_mcs_cluster_local && self.has_mcs_host()
-    }
-
     /// Reads the switches among the pairs of an environment; later pairs win.
     ///
     /// A text that a switch does not take leaves its default and is a warning; so is a switch of upstream's that does

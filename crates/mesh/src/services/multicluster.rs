@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use config::Host;
 use config::host::{self, CLUSTER_SET};
+use config::{Host, Switches};
 use tables::{Level, Reads, Table};
 
 use super::Service;
@@ -15,6 +15,18 @@ use crate::inputs::ServiceImportFacts;
 use crate::key::ServiceKey;
 use crate::settings::Settings;
 use crate::world::{Claims, ClaimsOn, Ground, ImportsOf};
+
+/// Whether imported services have their common names (as pilot/pkg/features: `EnableMCSHost`).
+#[must_use]
+pub fn has_common_names(switches: &Switches) -> bool {
+    switches.enable_mcs_host && switches.enable_mcs_service_discovery
+}
+
+/// Whether under its own name a service is called in the caller's cluster only (as pilot/pkg/features:
+/// `EnableMCSClusterLocal`).
+fn own_names_stay(switches: &Switches) -> bool {
+    switches.enable_mcs_cluster_local && has_common_names(switches)
+}
 
 /// Whether endpoints of a service in `cluster` are for callers of that cluster only, `exported` being whether the service
 /// has a ServiceExport there (as `EndpointDiscoverabilityPolicy`).
@@ -27,7 +39,7 @@ pub fn stays_in_cluster(settings: &Settings, service: &Service, cluster: &str, e
     match service.common_name_of {
         // where it is not imported nobody knows it by that name
         Some(_) => !service.cluster_vips.contains_key(cluster) || !exported,
-        None => switches.has_mcs_cluster_local() || !exported,
+        None => own_names_stay(switches) || !exported,
     }
 }
 
@@ -46,7 +58,7 @@ pub(super) fn imported<L: Level>(
     imports: &Table<ServiceImportFacts>,
     service: &Service,
 ) -> Option<Service> {
-    if !settings.switches.has_mcs_host() {
+    if !has_common_names(&settings.switches) {
         return None;
     }
     let vips = vips(r, ground, imports, &service.key.namespace, &service.name);
@@ -71,7 +83,7 @@ pub(super) fn is_taken<L: Level>(
     imports: &Table<ServiceImportFacts>,
     key: &ServiceKey,
 ) -> bool {
-    if !settings.switches.has_mcs_host() {
+    if !has_common_names(&settings.switches) {
         return false;
     }
     let end = format!(".{}.svc.{CLUSTER_SET}", key.namespace);

@@ -89,7 +89,8 @@ fn of_kubernetes<L: Level>(
 /// The same ports again under the common names that the services have in this cluster
 /// (as pilot/pkg/serviceregistry/kube/controller/controller.go: `servicesForNamespacedName`).
 fn with_common_names<L: Level>(r: &Reads<L>, world: &World, cluster: &Arc<str>, mut found: Found) -> Found {
-    let Some(settings) = world.settings.get(r, &()).filter(|s| s.switches.has_mcs_host()) else {
+    let Some(settings) = world.settings.get(r, &()).filter(|s| multicluster::has_common_names(&s.switches))
+    else {
         return found;
     };
     let mut more = Vec::new();

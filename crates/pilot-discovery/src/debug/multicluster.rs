@@ -7,7 +7,7 @@ use mesh::World;
 use mesh::inputs::DeclarationKey;
 use mesh::key::{ObjectKey, ServiceKey};
 use mesh::services::Service;
-use mesh::services::multicluster::stays_in_cluster;
+use mesh::services::multicluster::{has_common_names, stays_in_cluster};
 use mesh::settings::Settings;
 use serde_json::{Map, Value, json};
 
@@ -18,7 +18,7 @@ pub(super) fn services(world: &World) -> Value {
         return json!([]);
     };
     let mut objects: BTreeSet<&ObjectKey> = world.exports.iter().map(|(key, _)| key).collect();
-    if settings.switches.has_mcs_host() {
+    if has_common_names(&settings.switches) {
         objects.extend(world.imports.iter().map(|(key, _)| key));
     }
     objects.into_iter().map(|key| service(world, settings, key)).collect()
@@ -48,7 +48,7 @@ fn service(world: &World, settings: &Settings, key: &ObjectKey) -> Value {
         "Name": &*key.name,
         "Namespace": &*key.namespace,
         "Exported": is_exported,
-        "Imported": settings.switches.has_mcs_host() && world.imports.peek(key).is_some(),
+        "Imported": has_common_names(&settings.switches) && world.imports.peek(key).is_some(),
         "ClusterSetVIP": vip.map_or("", |vip| &**vip),
         "Discoverability": if is_exported { policies.into() } else { Value::Null },
     })
