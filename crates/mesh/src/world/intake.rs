@@ -35,6 +35,16 @@ fn quiet(mut meta: Arc<Meta>) -> Arc<Meta> {
     meta
 }
 
+/// The same of a pod, whose uid stays: a token that is bound to a pod means no later one of the same name.
+fn quiet_pod(meta: Arc<Meta>) -> Arc<Meta> {
+    let uid = meta.uid.clone();
+    let mut meta = quiet(meta);
+    if !uid.is_empty() {
+        Arc::make_mut(&mut meta).uid = uid;
+    }
+    meta
+}
+
 impl Facts {
     pub(super) fn take(&mut self, c: &mut Commit, batch: Batch) {
         if let Some(settings) = batch.settings {
@@ -65,7 +75,7 @@ impl Facts {
             Spec::EndpointSlice(spec) => set(&mut self.slices, c, key, quiet(meta), spec),
             Spec::Endpoints(spec) => self.put_endpoints(c, &key, &meta, &spec),
             Spec::Pod(spec) => {
-                let fact = Fact { meta: quiet(meta), spec, status: None };
+                let fact = Fact { meta: quiet_pod(meta), spec, status: None };
                 let key = WorkloadKey { kind: WorkloadKind::Pod, object: key };
                 self.instances.put(c, key, Some(Instance::Pod(fact)));
             }
