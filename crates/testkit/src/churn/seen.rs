@@ -87,7 +87,8 @@ impl Seen {
         if !history.sent.contains(&number) {
             self.tell(format!("{object:?} says {number}, which nobody wrote"));
         }
-        let before = self.numbers.insert(object, number).filter(|_| !self.told.insert(object));
+        let first = self.told.insert(object);
+        let before = self.numbers.insert(object, number).filter(|_| !first);
         self.changes += 1;
         if before.is_some_and(|before| number < before) && history.restored != Some(number) {
             self.tell(format!("{object:?} went back from {before:?} to {number}"));
