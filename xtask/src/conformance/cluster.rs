@@ -101,9 +101,14 @@ fn options() -> Options {
         revision: String::new(),
         namespace: String::new(),
         wanted: Wanted::default(),
+        multicluster: None,
+        remote_workloads: true,
+        remote_credentials: true,
         registries_namespace: "istio-system".to_owned(),
         remote_timeout: Duration::from_secs(60),
+        kubeconfigs: None,
         insecure: String::new(),
+        pace: kubernetes::Pace::default(),
     }
 }
 

@@ -64,7 +64,7 @@ switches! {
     ENABLE_CA_SERVER enable_ca_server: bool = true,
         "The control plane has a certificate authority and signs for workloads.";
     PILOT_CERT_PROVIDER pilot_cert_provider: String = text("istiod"),
-        "Who gives the control plane's own certificate, unless there are files of it: istiod, k8s.io/<signer>, or none.";
+        "Who gives the control plane's own certificate, unless there are files of it: istiod, k8s.io/SIGNER, or none.";
     ROOT_CA_DIR root_ca_dir: String = text("./etc/cacerts"), "The folder of a plugged-in CA.";
     DEFAULT_WORKLOAD_CERT_TTL default_workload_cert_ttl: Duration = Duration::from_secs(24 * 3600),
         "Lifetime of a certificate if the request names none.";
@@ -159,7 +159,7 @@ switches! {
     ENABLE_MCS_SERVICE_DISCOVERY enable_mcs_service_discovery: bool = false,
         "Other clusters see the endpoints of a Service only where a ServiceExport says so.";
     ENABLE_MCS_HOST enable_mcs_host: bool = false,
-        "Services that a ServiceImport gives addresses also have the name <service>.<namespace>.svc.clusterset.local; takes ENABLE_MCS_SERVICE_DISCOVERY.";
+        "Services that a ServiceImport gives addresses also have the name SERVICE.NAMESPACE.svc.clusterset.local; takes ENABLE_MCS_SERVICE_DISCOVERY.";
     ENABLE_MCS_CLUSTER_LOCAL enable_mcs_cluster_local: bool = false,
         "Under its own name a Service is called in the caller's cluster only; takes ENABLE_MCS_HOST.";
     ENABLE_MCS_AUTO_EXPORT enable_mcs_auto_export: bool = false,
