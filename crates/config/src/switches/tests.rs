@@ -61,12 +61,12 @@ fn who_sets_what_is_not_there_is_told_unless_it_is_switched_off() {
     assert_eq!(
         hints(&[
             ("PILOT_ENABLE_AMBIENT", "true"),
-            ("PILOT_CERT_PROVIDER", "istiod"),
+            ("K_REVISION", "canary"),
             ("ENABLE_VTPROTOBUF", "true"),
         ]),
         [
             "environment: PILOT_ENABLE_AMBIENT: it has no effect (this version does not have what it switches on)",
-            "environment: PILOT_CERT_PROVIDER: it has no effect (this version does not have what it is for)",
+            "environment: K_REVISION: it has no effect (this version does not have what it is for)",
             "environment: ENABLE_VTPROTOBUF: it has no effect (encoding is always the fast one)",
         ]
     );
