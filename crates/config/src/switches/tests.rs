@@ -59,11 +59,7 @@ fn who_sets_what_is_not_there_is_told_unless_it_is_switched_off() {
         problems.iter().map(ToString::to_string).collect()
     };
     assert_eq!(
-        hints(&[
-            ("PILOT_ENABLE_AMBIENT", "true"),
-            ("K_REVISION", "canary"),
-            ("ENABLE_VTPROTOBUF", "true"),
-        ]),
+        hints(&[("PILOT_ENABLE_AMBIENT", "true"), ("K_REVISION", "canary"), ("ENABLE_VTPROTOBUF", "true"),]),
         [
             "environment: PILOT_ENABLE_AMBIENT: it has no effect (this version does not have what it switches on)",
             "environment: K_REVISION: it has no effect (this version does not have what it is for)",
