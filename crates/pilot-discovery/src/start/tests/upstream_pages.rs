@@ -133,18 +133,26 @@ async fn agent(socket: PathBuf) -> Stream {
     stream
 }
 
+/// A control plane of the objects, and an agent that is connected to it.
+async fn serving(folder: &Path) -> (Running, Stream) {
+    fs::write(folder.join("a.yaml"), OBJECTS).unwrap();
+    let socket = folder.join(".xds.sock");
+    let running = started(folder, &format!("--grpcAddr=unix://{}", socket.display())).await;
+    let agent = agent(socket).await;
+    (running, agent)
+}
+
+/// What a debug page says.
+async fn page_of(running: &Running, page: &str) -> Value {
+    let text = get(running, 3, &format!("/debug/{page}")).await.unwrap_or_else(|e| panic!("{page}: {e}"));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{page}: {e}: {text}"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_have_the_fields_of_upstream() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.yaml"), OBJECTS).unwrap();
-    let socket = folder.path().join(".xds.sock");
-    let running = started(folder.path(), &format!("--grpcAddr=unix://{}", socket.display())).await;
-    let _agent = agent(socket).await;
-    let read = async |page: &str| {
-        let text =
-            get(&running, 3, &format!("/debug/{page}")).await.unwrap_or_else(|e| panic!("{page}: {e}"));
-        serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{page}: {e}: {text}"))
-    };
+    let (running, _agent) = serving(folder.path()).await;
+    let read = async |page: &str| page_of(&running, page).await;
 
     let services = read("registryz").await;
     has(&services[0], SERVICE_FIELDS);
@@ -192,15 +200,8 @@ async fn pages_have_the_fields_of_upstream() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_about_clients_and_dumps_have_the_fields_of_upstream() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.yaml"), OBJECTS).unwrap();
-    let socket = folder.path().join(".xds.sock");
-    let running = started(folder.path(), &format!("--grpcAddr=unix://{}", socket.display())).await;
-    let _agent = agent(socket).await;
-    let read = async |page: &str| {
-        let text =
-            get(&running, 3, &format!("/debug/{page}")).await.unwrap_or_else(|e| panic!("{page}: {e}"));
-        serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{page}: {e}: {text}"))
-    };
+    let (running, _agent) = serving(folder.path()).await;
+    let read = async |page: &str| page_of(&running, page).await;
 
     let client = &read("adsz").await["clients"][0];
     let fields = ["address", "connectedAt", "connectionId", "labels", "locality", "metadata", "watches"];
