@@ -1,6 +1,5 @@
 //! istioctl and a control plane whose pod is in a cluster: a real API server, and a stand-in for the pod's kubelet.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -16,6 +15,7 @@ use xds::client::{Stream, dial};
 use xds::{TypeUrl, Variant};
 
 use crate::forwarding;
+use crate::replica::addresses;
 use crate::stage::alone;
 
 /// A control plane as a process of this machine.
@@ -44,17 +44,8 @@ impl Plane {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut at = |mark: &str| loop {
-            let line = lines.next().unwrap_or_else(|| panic!("the log ends without {mark:?}")).unwrap();
-            if let Some((_, address)) = line.split_once(mark) {
-                return address.trim().parse::<SocketAddr>().unwrap();
-            }
-        };
-        let controlz = at("ControlZ available at ");
-        let monitoring = at("serving monitoring on ");
-        // nobody reads on: the pipe must not fill
-        std::thread::spawn(move || lines.for_each(drop));
+        let marks = ["ControlZ available at ", "serving monitoring on "];
+        let [controlz, monitoring] = addresses(&mut child, "the control plane", marks);
         Self { child, monitoring, controlz }
     }
 }

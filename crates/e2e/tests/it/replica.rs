@@ -7,6 +7,23 @@ use std::process::{Child, Command, Stdio};
 
 use e2e::programs;
 
+/// The addresses that the log of a program names behind these marks, in the order in which it names them. What it says
+/// later is read, and dropped: the pipe must not fill.
+pub(crate) fn addresses<const N: usize>(child: &mut Child, name: &str, marks: [&str; N]) -> [SocketAddr; N] {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let found = marks.map(|mark| {
+        loop {
+            let line =
+                lines.next().unwrap_or_else(|| panic!("{name}: the log ends without {mark:?}")).unwrap();
+            if let Some((_, address)) = line.split_once(mark) {
+                return address.trim().parse().unwrap();
+            }
+        }
+    });
+    std::thread::spawn(move || lines.for_each(drop));
+    found
+}
+
 /// One replica. Dropped, it is killed.
 pub(crate) struct Replica {
     /// The name of its pod.
@@ -37,19 +54,8 @@ impl Replica {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut at = |mark: &str| loop {
-            let line =
-                lines.next().unwrap_or_else(|| panic!("{name}: the log ends without {mark:?}")).unwrap();
-            if let Some((_, address)) = line.split_once(mark) {
-                return address.trim().parse::<SocketAddr>().unwrap();
-            }
-        };
-        let plain = at("serving plaintext xDS on ");
-        let secure = at("serving xDS over TLS on ");
-        let monitoring = at("serving monitoring on ");
-        // nobody reads on: the pipe must not fill
-        std::thread::spawn(move || lines.for_each(drop));
+        let marks = ["serving plaintext xDS on ", "serving xDS over TLS on ", "serving monitoring on "];
+        let [plain, secure, monitoring] = addresses(&mut child, name, marks);
         Self { name: name.to_owned(), plain, secure, monitoring, child }
     }
 
