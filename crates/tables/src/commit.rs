@@ -76,7 +76,7 @@ impl Commit {
         }
     }
 
-    /// The buckets of an index in which somebody came, left or changed so far.
+    /// The buckets of an index in which somebody came, left or changed so far, if the index was followed before.
     pub(crate) fn touched_buckets<X: Index>(&self) -> Option<&Set<X::Bucket>> {
         self.buckets.get(&TypeId::of::<X>())?.downcast_ref()
     }

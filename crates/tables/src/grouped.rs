@@ -40,7 +40,10 @@ impl<X: Index, O: Def> Grouped<X, O> {
         const { assert!(X::Of::ORDER < O::ORDER, "a stage may read only tables above it") }
         let scanned;
         let (kept, buckets) = match from.index::<X>() {
-            Some((_, buckets)) => (true, buckets),
+            Some((_, buckets)) => {
+                buckets.follow();
+                (true, buckets)
+            }
             None => {
                 scanned = Buckets::<X>::scan(from.entries());
                 (false, &scanned)

@@ -1,6 +1,13 @@
 //! Indexes: the rows of a table by something they say, each bucket sorted by key and shared copy-on-write.
 
-use std::{any::Any, marker::PhantomData, sync::Arc};
+use std::{
+    any::Any,
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use smallvec::SmallVec;
 
@@ -26,29 +33,45 @@ pub trait Index: 'static {
 /// A chunk is split when it grows above this: what one write to a large shared bucket copies.
 const CHUNK: usize = 64;
 
-/// Rows in the order of their keys, in chunks that are shared until one of them is written.
-pub(crate) struct Sorted<D: Def> {
-    chunks: Vec<Arc<Vec<Arc<Entry<D>>>>>,
+type Chunks<D> = Vec<Arc<Vec<Arc<Entry<D>>>>>;
+
+/// Rows in the order of their keys, at least one: alone, as most are, or in chunks that are shared until one of them is
+/// written.
+pub(crate) enum Sorted<D: Def> {
+    One(Arc<Entry<D>>),
+    Chunks(Chunks<D>),
 }
 
 impl<D: Def> Clone for Sorted<D> {
     fn clone(&self) -> Self {
-        Self { chunks: self.chunks.clone() }
+        match self {
+            Self::One(entry) => Self::One(Arc::clone(entry)),
+            Self::Chunks(chunks) => Self::Chunks(chunks.clone()),
+        }
     }
 }
 
-impl<D: Def> Sorted<D> {
-    fn chunk_for(&self, key: &D::Key) -> usize {
-        let at = self.chunks.partition_point(|c| c.last().is_some_and(|e| e.key < *key));
-        at.min(self.chunks.len().saturating_sub(1))
-    }
+/// The chunk a key belongs in, of at least one.
+fn chunk_for<D: Def>(chunks: &Chunks<D>, key: &D::Key) -> usize {
+    let at = chunks.partition_point(|c| c.last().is_some_and(|e| e.key < *key));
+    at.min(chunks.len().saturating_sub(1))
+}
 
+impl<D: Def> Sorted<D> {
     fn put(&mut self, entry: Arc<Entry<D>>) {
-        let at = self.chunk_for(&entry.key);
-        let Some(shared) = self.chunks.get_mut(at) else {
-            self.chunks.push(Arc::new(vec![entry]));
-            return;
+        let chunks = match self {
+            Self::One(one) if one.key == entry.key => {
+                *one = entry;
+                return;
+            }
+            Self::One(one) => {
+                *self = Self::Chunks(vec![Arc::new(vec![Arc::clone(one)])]);
+                return self.put(entry);
+            }
+            Self::Chunks(chunks) => chunks,
         };
+        let at = chunk_for(chunks, &entry.key);
+        let Some(shared) = chunks.get_mut(at) else { return };
         let chunk = Arc::make_mut(shared);
         match chunk.binary_search_by(|e| e.key.cmp(&entry.key)) {
             Ok(i) => chunk[i] = entry,
@@ -56,26 +79,42 @@ impl<D: Def> Sorted<D> {
                 chunk.insert(i, entry);
                 if chunk.len() > CHUNK {
                     let upper = chunk.split_off(CHUNK / 2);
-                    self.chunks.insert(at + 1, Arc::new(upper));
+                    chunks.insert(at + 1, Arc::new(upper));
                 }
             }
         }
     }
 
-    fn remove(&mut self, key: &D::Key) {
-        let at = self.chunk_for(key);
-        let Some(shared) = self.chunks.get_mut(at) else { return };
+    /// Takes a row out; whether none is left. Then the bucket has to go.
+    fn remove(&mut self, key: &D::Key) -> bool {
+        let chunks = match self {
+            Self::One(one) => return one.key == *key,
+            Self::Chunks(chunks) => chunks,
+        };
+        let at = chunk_for(chunks, key);
+        let Some(shared) = chunks.get_mut(at) else { return true };
         let chunk = Arc::make_mut(shared);
         if let Ok(i) = chunk.binary_search_by(|e| e.key.cmp(key)) {
             chunk.remove(i);
         }
         if chunk.is_empty() {
-            self.chunks.remove(at);
+            chunks.remove(at);
         }
+        if let [last] = &**chunks
+            && let [last] = &***last
+        {
+            *self = Self::One(Arc::clone(last));
+            return false;
+        }
+        chunks.is_empty()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entry<D>>> + use<'_, D> {
-        self.chunks.iter().flat_map(|c| c.iter())
+        let (one, chunks) = match self {
+            Self::One(one) => (Some(one), &[][..]),
+            Self::Chunks(chunks) => (None, &**chunks),
+        };
+        one.into_iter().chain(chunks.iter().flat_map(|c| c.iter()))
     }
 }
 
@@ -100,12 +139,19 @@ impl<X: Index> Hashed for Bucket<X> {
 /// The data of one index. It belongs to the table's value: a snapshot of a table has its indexes with it.
 pub(crate) struct Buckets<X: Index> {
     map: Shards<Bucket<X>>,
+    /// Whether somebody asks commits which buckets they touched.
+    followed: AtomicBool,
     index: PhantomData<fn() -> X>,
 }
 
 impl<X: Index> Buckets<X> {
     pub(crate) fn new() -> Self {
-        Self { map: Shards::new(), index: PhantomData }
+        Self { map: Shards::new(), followed: AtomicBool::new(false), index: PhantomData }
+    }
+
+    /// From the next commit on it is noted which buckets are touched ([`Commit::touched_buckets`]).
+    pub(crate) fn follow(&self) {
+        self.followed.store(true, Ordering::Relaxed);
     }
 
     /// An index made now from rows, for a table that does not keep this one.
@@ -133,7 +179,7 @@ impl<X: Index> Buckets<X> {
         if let Some(bucket) = self.map.find_mut(hash, |b| b.name == name) {
             Arc::make_mut(bucket).members.put(Arc::clone(entry));
         } else {
-            let members = Sorted { chunks: vec![Arc::new(vec![Arc::clone(entry)])] };
+            let members = Sorted::One(Arc::clone(entry));
             self.map.put(Arc::new(Bucket { hash, name, members }), |_| false);
         }
     }
@@ -141,9 +187,7 @@ impl<X: Index> Buckets<X> {
     fn leave(&mut self, name: &X::Bucket, key: &<X::Of as Def>::Key) {
         let hash = hash_of(name);
         let Some(bucket) = self.map.find_mut(hash, |b| b.name == *name) else { return };
-        let members = &mut Arc::make_mut(bucket).members;
-        members.remove(key);
-        if members.chunks.is_empty() {
+        if Arc::make_mut(bucket).members.remove(key) {
             self.map.remove(hash, |b| b.name == *name);
         }
     }
@@ -182,6 +226,7 @@ impl<X: Index> AnyIndex<X::Of> for Buckets<X> {
     ) {
         let (before, after) = (buckets_of::<X>(old.map(|e| &**e)), buckets_of::<X>(new.map(|e| &**e)));
         let order = <X::Of as Level>::ORDER;
+        let followed = *self.followed.get_mut();
         for name in &before {
             let hash = hash_of(name);
             c.touch(Cell::new(order, rows(at), hash));
@@ -190,7 +235,9 @@ impl<X: Index> AnyIndex<X::Of> for Buckets<X> {
                 if let Some(old) = old {
                     self.leave(name, &old.key);
                 }
-                c.touch_bucket::<X>(name.clone());
+                if followed {
+                    c.touch_bucket::<X>(name.clone());
+                }
             }
         }
         for name in after {
@@ -199,7 +246,9 @@ impl<X: Index> AnyIndex<X::Of> for Buckets<X> {
             if before.binary_search(&name).is_err() {
                 c.touch(Cell::new(order, members(at), hash));
             }
-            c.touch_bucket::<X>(name.clone());
+            if followed {
+                c.touch_bucket::<X>(name.clone());
+            }
             if let Some(new) = new {
                 self.join(name, new);
             }
@@ -207,7 +256,8 @@ impl<X: Index> AnyIndex<X::Of> for Buckets<X> {
     }
 
     fn boxed(&self) -> Box<dyn AnyIndex<X::Of>> {
-        Box::new(Self { map: self.map.clone(), index: PhantomData })
+        let followed = AtomicBool::new(self.followed.load(Ordering::Relaxed));
+        Box::new(Self { map: self.map.clone(), followed, index: PhantomData })
     }
 
     fn any(&self) -> &dyn Any {

@@ -10,6 +10,7 @@ mod grouped;
 mod index;
 mod input;
 mod memo;
+mod numbered;
 mod readers;
 mod reads;
 mod shards;

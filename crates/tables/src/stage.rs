@@ -7,21 +7,31 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::SmallVec;
+
 use crate::{
     Commit, Conflict, Def, Key, Panicked, Reads, StageRun, Table,
+    numbered::{Number, Numbered},
     readers::Readers,
     reads::{Cell, Map, Set},
 };
 
 /// What one input made and read in its last run.
-struct Made<O: Def> {
-    keys: Box<[O::Key]>,
+struct Made {
+    /// The numbers of the claims to what it made.
+    claims: SmallVec<[Number; 2]>,
     cells: Box<[Cell]>,
+}
+
+impl Made {
+    fn nothing() -> Self {
+        Self { claims: SmallVec::new(), cells: Box::default() }
+    }
 }
 
 /// Who makes a row. The row of a single maker stands in the table.
 enum Claim<K, O: Def> {
-    One(K),
+    One(Number),
     Many(BTreeMap<K, Arc<O::Row>>),
 }
 
@@ -30,15 +40,16 @@ type Pending<O> = BTreeMap<<O as Def>::Key, Option<Arc<<O as Def>::Row>>>;
 
 pub(crate) struct Stage<K: Key, O: Def> {
     table: Table<O>,
-    made: Map<K, Made<O>>,
-    claims: Map<O::Key, Claim<K, O>>,
-    readers: BTreeMap<u16, Map<Cell, Readers<K>>>,
+    made: Numbered<K, Made>,
+    claims: Numbered<O::Key, Claim<K, O>>,
+    readers: BTreeMap<u16, Map<Cell, Readers<Number>>>,
     first: bool,
 }
 
 impl<K: Key, O: Def> Stage<K, O> {
     pub(crate) fn new(table: Table<O>) -> Self {
-        Self { table, made: Map::default(), claims: Map::default(), readers: BTreeMap::new(), first: true }
+        let (made, claims) = (Numbered::default(), Numbered::default());
+        Self { table, made, claims, readers: BTreeMap::new(), first: true }
     }
 
     pub(crate) fn table(&self) -> &Table<O> {
@@ -72,11 +83,13 @@ impl<K: Key, O: Def> Stage<K, O> {
         for key in dirty {
             let reads = Reads::<O>::new();
             match catch_unwind(AssertUnwindSafe(|| run(&reads, &key))) {
-                Ok(None) => self.replace(&key, Vec::new(), None, &mut pending),
+                Ok(None) => self.forget(&key, &mut pending),
                 Ok(Some(rows)) => {
                     runs += 1;
-                    let rows = self.each_once(c, &key, rows);
-                    self.replace(&key, rows, Some(reads.take()), &mut pending);
+                    let rows = Self::each_once(c, &key, rows);
+                    let input = self.made.number(&key, Made::nothing);
+                    self.replace(input, &key, rows, &mut pending);
+                    self.note_reads(input, reads.take());
                 }
                 Err(payload) => {
                     runs += 1;
@@ -85,7 +98,8 @@ impl<K: Key, O: Def> Stage<K, O> {
                         key: format!("{key:?}"),
                         message: message(&*payload),
                     });
-                    self.note_reads(&key, reads.take());
+                    let input = self.made.number(&key, Made::nothing);
+                    self.note_reads(input, reads.take());
                 }
             }
         }
@@ -100,25 +114,22 @@ impl<K: Key, O: Def> Stage<K, O> {
     }
 
     fn readers_of_changes(&self, c: &Commit, dirty: &mut Vec<K>) {
+        let mut found = |who: &Readers<Number>| {
+            who.each(|reader| dirty.extend(self.made.key(*reader).cloned()));
+        };
         for (order, readers) in &self.readers {
             let Some(touched) = c.touched(*order) else { continue };
             if touched.len() <= readers.len() {
-                let found = touched.iter().filter_map(|cell| readers.get(cell));
-                found.for_each(|who| who.each(|k| dirty.push(k.clone())));
+                touched.iter().filter_map(|cell| readers.get(cell)).for_each(&mut found);
             } else {
-                let found = readers.iter().filter(|(cell, _)| touched.contains(*cell));
-                found.for_each(|(_, who)| who.each(|k| dirty.push(k.clone())));
+                let readers = readers.iter().filter(|(cell, _)| touched.contains(*cell));
+                readers.map(|(_, who)| who).for_each(&mut found);
             }
         }
     }
 
     /// The first of two rows that one run made for one key stands.
-    fn each_once(
-        &self,
-        c: &mut Commit,
-        input: &K,
-        rows: Vec<(O::Key, O::Row)>,
-    ) -> Vec<(O::Key, Arc<O::Row>)> {
+    fn each_once(c: &mut Commit, input: &K, rows: Vec<(O::Key, O::Row)>) -> Vec<(O::Key, Arc<O::Row>)> {
         let mut seen = Set::default();
         let mut once = Vec::with_capacity(rows.len());
         for (key, row) in rows {
@@ -138,51 +149,40 @@ impl<K: Key, O: Def> Stage<K, O> {
         once
     }
 
-    /// Sets what an input makes and reads; `None` reads mean that the input is gone.
+    /// An input is gone, with what it made and read.
+    fn forget(&mut self, key: &K, pending: &mut Pending<O>) {
+        let Some(input) = self.made.find(key) else { return };
+        self.replace(input, key, Vec::new(), pending);
+        self.note_reads(input, Box::default());
+        self.made.remove(input);
+    }
+
+    /// Sets what an input makes.
     fn replace(
         &mut self,
-        input: &K,
+        input: Number,
+        key: &K,
         rows: Vec<(O::Key, Arc<O::Row>)>,
-        reads: Option<Box<[Cell]>>,
         pending: &mut Pending<O>,
     ) {
-        let keys: Box<[O::Key]> = rows.iter().map(|(key, _)| key.clone()).collect();
-        let before = self.made.get_mut(input).map(|m| std::mem::take(&mut m.keys)).unwrap_or_default();
-        if before.len() + keys.len() > 0 {
-            let still: Set<&O::Key> = keys.iter().collect();
-            for gone in before.iter().filter(|key| !still.contains(*key)) {
-                self.withdraw(gone, input, pending);
-            }
-        }
-        for (key, row) in rows {
-            self.claim(key, input, row, pending);
-        }
-        match reads {
-            Some(cells) => {
-                self.note_reads(input, cells);
-                if let Some(made) = self.made.get_mut(input) {
-                    made.keys = keys;
-                }
-            }
-            None => {
-                self.note_reads(input, Box::default());
-                self.made.remove(input);
-            }
+        let now = rows.into_iter().map(|(made, row)| self.claim(made, input, key, row, pending)).collect();
+        let Some(made) = self.made.get_mut(input) else { return };
+        let before = std::mem::replace(&mut made.claims, now);
+        let still: Set<Number> = made.claims.iter().copied().collect();
+        for gone in before.into_iter().filter(|claim| !still.contains(claim)) {
+            self.withdraw(gone, input, key, pending);
         }
     }
 
     /// Sets what an input has read. Both lists are sorted.
-    fn note_reads(&mut self, input: &K, cells: Box<[Cell]>) {
-        let made = self
-            .made
-            .entry(input.clone())
-            .or_insert_with(|| Made { keys: Box::default(), cells: Box::default() });
+    fn note_reads(&mut self, input: Number, cells: Box<[Cell]>) {
+        let Some(made) = self.made.get_mut(input) else { return };
         let before = std::mem::replace(&mut made.cells, cells);
         let now = &made.cells;
         for cell in before.iter().filter(|cell| now.binary_search(cell).is_err()) {
             let Some(readers) = self.readers.get_mut(&cell.order()) else { continue };
             if let Some(who) = readers.get_mut(cell) {
-                who.remove(input);
+                who.remove(&input);
                 if who.is_empty() {
                     readers.remove(cell);
                 }
@@ -190,52 +190,65 @@ impl<K: Key, O: Def> Stage<K, O> {
         }
         for cell in now.iter().filter(|cell| before.binary_search(cell).is_err()) {
             let readers = self.readers.entry(cell.order()).or_default();
-            readers.entry(*cell).or_default().insert(input.clone());
+            readers.entry(*cell).or_default().insert(input);
         }
     }
 
-    fn claim(&mut self, key: O::Key, input: &K, row: Arc<O::Row>, pending: &mut Pending<O>) {
-        match self.claims.get_mut(&key) {
-            None => {
-                self.claims.insert(key.clone(), Claim::One(input.clone()));
-                pending.insert(key, Some(row));
+    /// An input makes a row; the number of the claim to it.
+    fn claim(
+        &mut self,
+        made: O::Key,
+        input: Number,
+        key: &K,
+        row: Arc<O::Row>,
+        pending: &mut Pending<O>,
+    ) -> Number {
+        let number = self.claims.number(&made, || Claim::One(input));
+        let shown = match self.claims.get_mut(number) {
+            Some(Claim::One(maker)) if *maker == input => Some(row),
+            Some(Claim::Many(makers)) => {
+                makers.insert(key.clone(), row);
+                makers.values().next().map(Arc::clone)
             }
-            Some(Claim::One(maker)) if maker == input => {
-                pending.insert(key, Some(row));
-            }
-            Some(claim @ Claim::One(_)) => {
-                let standing = match pending.get(&key) {
+            Some(claim) => {
+                let standing = match pending.get(&made) {
                     Some(row) => row.clone(),
-                    None => self.table.peek(&key).map(Arc::clone),
+                    None => self.table.peek(&made).map(Arc::clone),
                 };
-                let mut makers = BTreeMap::from([(input.clone(), row)]);
-                if let (Claim::One(maker), Some(standing)) = (&*claim, standing) {
+                let mut makers = BTreeMap::from([(key.clone(), row)]);
+                if let (Claim::One(maker), Some(standing)) = (&*claim, standing)
+                    && let Some(maker) = self.made.key(*maker)
+                {
                     makers.insert(maker.clone(), standing);
                 }
-                pending.insert(key, makers.values().next().map(Arc::clone));
+                let shown = makers.values().next().map(Arc::clone);
                 *claim = Claim::Many(makers);
+                shown
             }
-            Some(Claim::Many(makers)) => {
-                makers.insert(input.clone(), row);
-                pending.insert(key, makers.values().next().map(Arc::clone));
-            }
-        }
+            None => return number,
+        };
+        pending.insert(made, shown);
+        number
     }
 
-    fn withdraw(&mut self, key: &O::Key, input: &K, pending: &mut Pending<O>) {
-        match self.claims.get_mut(key) {
-            Some(Claim::One(maker)) if maker == input => {
-                self.claims.remove(key);
-                pending.insert(key.clone(), None);
+    /// An input no longer makes a row.
+    fn withdraw(&mut self, number: Number, input: Number, key: &K, pending: &mut Pending<O>) {
+        match self.claims.get_mut(number) {
+            Some(Claim::One(maker)) if *maker == input => {
+                if let Some((made, _)) = self.claims.remove(number) {
+                    pending.insert(made, None);
+                }
             }
-            Some(claim @ Claim::Many(_)) => {
-                let Claim::Many(makers) = &mut *claim else { return };
-                makers.remove(input);
-                pending.insert(key.clone(), makers.values().next().map(Arc::clone));
-                if makers.len() == 1
-                    && let Some((last, _)) = makers.pop_first()
-                {
+            Some(Claim::Many(makers)) => {
+                makers.remove(key);
+                let shown = makers.values().next().map(Arc::clone);
+                let last = makers.keys().next().filter(|_| makers.len() == 1);
+                let last = last.and_then(|last| self.made.find(last));
+                if let (Some(last), Some(claim)) = (last, self.claims.get_mut(number)) {
                     *claim = Claim::One(last);
+                }
+                if let Some(made) = self.claims.key(number) {
+                    pending.insert(made.clone(), shown);
                 }
             }
             _ => {}
@@ -243,7 +256,8 @@ impl<K: Key, O: Def> Stage<K, O> {
     }
 
     fn tell_conflict(&self, c: &mut Commit, key: &O::Key) {
-        if let Some(Claim::Many(makers)) = self.claims.get(key) {
+        let claim = self.claims.find(key).and_then(|number| self.claims.get(number));
+        if let Some(Claim::Many(makers)) = claim {
             let mut names = makers.keys().map(|k| format!("{k:?}"));
             c.conflicts.push(Conflict {
                 table: O::NAME,
