@@ -35,7 +35,7 @@ pub use labels::Labels;
 pub use object::{Location, Meta, Object, Origin, Owner};
 pub use problem::{Problem, Severity};
 pub use protocol::Protocol;
-pub use shared::{Shared, text};
+pub use shared::{Pool, Pooled, Shared, text};
 pub use switches::Switches;
 pub use value::{Bytes, Value};
 pub use visibility::Visibility;

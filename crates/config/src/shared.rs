@@ -94,7 +94,7 @@ pooled! {
 }
 
 /// A value, shared with everybody who has the same.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shared<T>(Arc<T>);
 
 impl<T: Pooled> Shared<T> {

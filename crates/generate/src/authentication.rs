@@ -8,6 +8,7 @@ use config::Kind;
 use config::security::{Mode, PeerAuthentication};
 use mesh::World;
 use mesh::policies::PeerPolicy;
+use mesh::workloads::LabelSet;
 use tables::{Level, Reads};
 
 use crate::provenance::Origin;
@@ -120,13 +121,11 @@ fn selecting<'a, L: Level>(
     r: &Reads<L>,
     world: &'a World,
     namespace: &Arc<str>,
-    labels: &BTreeMap<Arc<str>, Arc<str>>,
+    labels: &impl LabelSet,
 ) -> Option<&'a PeerPolicy> {
     let matching = of_namespace(r, world, namespace).into_iter().filter(|p| {
         has_selector(&p.spec)
-            && p.spec.selector.iter().all(|s| {
-                s.match_labels.iter().all(|(k, v)| labels.get(k.as_str()).is_some_and(|have| **have == **v))
-            })
+            && p.spec.selector.iter().all(|s| s.match_labels.iter().all(|(k, v)| labels.value(k) == Some(v)))
     });
     matching.min_by_key(|p| (p.created, p.name.clone()))
 }
@@ -136,7 +135,7 @@ pub fn workload_mode<L: Level>(
     r: &Reads<L>,
     world: &World,
     namespace: &Arc<str>,
-    labels: &BTreeMap<Arc<str>, Arc<str>>,
+    labels: &impl LabelSet,
 ) -> PeerMode {
     let own = selecting(r, world, namespace, labels);
     let said = first_said([own].into_iter().chain(broad_of(r, world, namespace)));
@@ -155,7 +154,7 @@ pub(crate) fn workload_origin<L: Level>(
     r: &Reads<L>,
     world: &World,
     namespace: &Arc<str>,
-    labels: &BTreeMap<Arc<str>, Arc<str>>,
+    labels: &impl LabelSet,
     port: u32,
 ) -> Origin {
     let own = selecting(r, world, namespace, labels);

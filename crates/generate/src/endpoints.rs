@@ -9,6 +9,7 @@ use mesh::World;
 use mesh::endpoints::{Endpoint as Row, Health, Locality};
 use mesh::services::{Resolution, Service, TrafficDistribution};
 use mesh::settings::Settings;
+use mesh::workloads::WorkloadLabels;
 use proto::envoy::config::core::v3::{
     Address, HealthStatus, Locality as EnvoyLocality, Metadata, Pipe, SocketAddress, address as core_address,
     socket_address::PortSpecifier,
@@ -81,9 +82,7 @@ pub fn build<L: Level>(
                     .addresses
                     .first()
                     .is_none_or(|a| a.is_empty() || row.port == 0 || a.parse::<std::net::IpAddr>().is_ok()))
-            && labels.is_none_or(|l| {
-                l.iter().all(|(k, v)| row.labels.get(k.as_str()).is_some_and(|have| **have == **v))
-            })
+            && labels.is_none_or(|l| l.iter().all(|(k, v)| row.labels.get(k) == Some(v)))
     };
     let groups = view.groups(rows.endpoints.iter().filter(fits));
     let mut groups = network::split(r, world, proxy, groups, dns);
@@ -264,8 +263,8 @@ const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 
 /// Canonical name and revision of a workload, an unknown revision empty
 /// (as pkg/kube/labels: `CanonicalService`, with `latest` left out).
-fn canonical(labels: &BTreeMap<Arc<str>, Arc<str>>, workload: &Arc<str>) -> (Arc<str>, Arc<str>) {
-    let first = |keys: &[&str]| keys.iter().find_map(|k| labels.get(*k)).cloned();
+fn canonical(labels: &WorkloadLabels, workload: &Arc<str>) -> (Arc<str>, Arc<str>) {
+    let first = |keys: &[&str]| keys.iter().find_map(|k| labels.get(k)).map(config::text);
     let name = first(&[CANONICAL_NAME, "app.kubernetes.io/name", "app"]).unwrap_or_else(|| workload.clone());
     let revision = first(&[CANONICAL_REVISION, "app.kubernetes.io/version", "version"]);
     (name, revision.filter(|r| &**r != "latest").unwrap_or_default())

@@ -6,8 +6,12 @@ mod slices;
 
 pub(crate) use slices::entry_port;
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
+
+use config::{Pool, Pooled};
+
+use crate::workloads::Attributes;
 
 /// As pilot/pkg/model/service.go: `HealthStatus`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
@@ -34,6 +38,13 @@ pub struct Locality {
     pub subzone: Arc<str>,
 }
 
+impl Pooled for Locality {
+    fn pool() -> &'static Pool<Self> {
+        static POOL: Pool<Locality> = Pool::new();
+        &POOL
+    }
+}
+
 impl Locality {
     /// Parses `region/zone/subzone` (missing parts empty), as pilot/pkg/util: `ConvertLocality`.
     #[must_use]
@@ -49,7 +60,8 @@ impl Locality {
     }
 }
 
-/// One endpoint of one port of a service (as pilot/pkg/model/service.go: `IstioEndpoint`).
+/// One endpoint of one port of a service (as pilot/pkg/model/service.go: `IstioEndpoint`). It derefs to the attributes of
+/// its workload.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Endpoint {
     /// First address is the primary; more for dual stack. A unix endpoint has one address `unix:///path`; a DNS
@@ -59,31 +71,8 @@ pub struct Endpoint {
     pub port: u32,
     /// Name of the service port it serves.
     pub service_port: Arc<str>,
-    /// The workload's labels with those upstream adds: cluster, network, node, region, zone, subzone
-    /// (as pilot/pkg/serviceregistry/util/label: `AugmentLabels`): subsets and failover priorities match on them.
-    pub labels: Arc<BTreeMap<Arc<str>, Arc<str>>>,
-    /// SPIFFE URI, empty if unknown.
-    pub service_account: Arc<str>,
-    /// Network id, empty for the default.
-    pub network: Arc<str>,
-    /// Where it runs.
-    pub locality: Locality,
-    /// Cluster id.
-    pub cluster: Arc<str>,
-    /// 0 = unset (treated as 1).
-    pub weight: u32,
-    /// `istio` or `disabled` (label `security.istio.io/tlsMode`).
-    pub tls_mode: Arc<str>,
-    /// Namespace of the workload.
-    pub namespace: Arc<str>,
-    /// Workload (Deployment ...) name.
-    pub workload: Arc<str>,
-    /// Pod `hostname` / `subdomain`, for per-pod DNS.
-    pub hostname: Arc<str>,
-    /// See `hostname`.
-    pub subdomain: Arc<str>,
-    /// Node name.
-    pub node: Arc<str>,
+    /// Who and where it is.
+    pub attributes: Arc<Attributes>,
     /// Health as the registry knows it.
     pub health: Health,
     /// Whether unhealthy state is told to proxies rather than withdrawn.
@@ -96,6 +85,13 @@ pub struct Endpoint {
     pub service_port_number: u32,
     /// Only callers of its own cluster may call it (Multi-Cluster Services API).
     pub stays_in_cluster: bool,
+}
+
+impl Deref for Endpoint {
+    type Target = Attributes;
+    fn deref(&self) -> &Attributes {
+        &self.attributes
+    }
 }
 
 impl Endpoint {

@@ -113,7 +113,7 @@ pub(crate) fn endpoints(world: &World) -> String {
             let at = e.addresses.join("+");
             let _ = write!(out, "    {} {at}:{} {:?}", e.service_port, e.port, e.health);
             for (name, value) in [
-                ("sa", &e.service_account),
+                ("sa", &e.identity),
                 ("net", &e.network),
                 ("cluster", &e.cluster),
                 ("tls", &e.tls_mode),

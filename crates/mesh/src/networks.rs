@@ -9,7 +9,7 @@ use config::mesh::Ne;
 use tables::{Level, Reads};
 
 use crate::settings::Settings;
-use crate::workloads::labels::Labels;
+use crate::workloads::LabelSet;
 use crate::world::Ground;
 
 /// The label that names a network.
@@ -47,10 +47,10 @@ pub(crate) fn network_of<L: Level>(
     settings: &Settings,
     cluster: &Arc<str>,
     address: &str,
-    labels: &Labels,
+    labels: &impl LabelSet,
 ) -> Arc<str> {
-    if let Some(network) = labels.get(LABEL).filter(|n| !n.is_empty()) {
-        return network.clone();
+    if let Some(network) = labels.value(LABEL).filter(|n| !n.is_empty()) {
+        return config::text(network);
     }
     match ground.label(r, cluster, &settings.system_namespace, LABEL) {
         Some(network) if !network.is_empty() => network.into(),
@@ -67,12 +67,12 @@ pub(crate) fn from_registry<'s>(settings: &'s Settings, cluster: &str) -> Option
 
 fn from_mesh_networks(settings: &Settings, cluster: &str, address: &str) -> Arc<str> {
     if settings.networks.networks.is_empty() {
-        return Arc::from("");
+        return Arc::default();
     }
     if let Some(network) = from_registry(settings, cluster) {
         return network.into();
     }
-    let Ok(address) = address.parse::<IpAddr>() else { return Arc::from("") };
+    let Ok(address) = address.parse::<IpAddr>() else { return Arc::default() };
     let mut best: Option<(u8, &str)> = None;
     for (name, network) in &settings.networks.networks {
         for endpoint in &network.endpoints {

@@ -3,7 +3,7 @@
 mod lookup;
 pub(crate) mod merge;
 
-pub use lookup::{LabelSet, candidates, for_host, select};
+pub use lookup::{candidates, for_host, select};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -98,9 +98,9 @@ pub struct Service {
     /// always `Private`, never named.
     pub export_to: BTreeSet<Visibility>,
     /// `metadata.labels`.
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub labels: Arc<BTreeMap<Arc<str>, Arc<str>>>,
     /// `spec.selector` of a Kubernetes Service or `workloadSelector.labels` of a ServiceEntry.
-    pub selector: BTreeMap<Arc<str>, Arc<str>>,
+    pub selector: Arc<BTreeMap<Arc<str>, Arc<str>>>,
     /// ServiceEntry `subjectAltNames` and service-account annotations of a Service, sorted.
     pub declared_accounts: Vec<Arc<str>>,
     /// ExternalName's target, if any.
@@ -120,7 +120,7 @@ pub struct Service {
     /// `publishNotReadyAddresses`.
     pub publish_not_ready: bool,
     /// Named or numbered target port by port number (`targetPort`), for finding a proxy's own ports.
-    pub target_ports: BTreeMap<u32, TargetPort>,
+    pub target_ports: Arc<BTreeMap<u32, TargetPort>>,
     /// The declaring objects (kind, namespace/name), oldest first: provenance, and `services` metadata.
     pub declared_by: Vec<Arc<str>>,
     /// `spec.type` is ExternalName / NodePort / LoadBalancer / ClusterIP; empty for a ServiceEntry.

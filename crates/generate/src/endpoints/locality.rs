@@ -191,7 +191,7 @@ fn by_labels(groups: Vec<Group>, proxy: &Proxy, labels: &[String]) -> Vec<Locali
     let priority = |row: &mesh::endpoints::Endpoint| {
         let mut adjust = 0;
         for (i, (key, value)) in wanted.iter().enumerate() {
-            if row.labels.get(*key).map_or("", |v| &**v) != *value {
+            if row.labels.get(key).unwrap_or_default() != *value {
                 if i == 0 && network_first {
                     adjust = lowest;
                     continue;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use mesh::World;
 use mesh::networks::{NetworkGateway, NetworkGateways};
+use mesh::workloads::Attributes;
 use proto::envoy::config::core::v3::Metadata;
 use proto::envoy::config::endpoint::v3::{
     Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
@@ -137,20 +138,19 @@ fn rewrite(
             })),
             ..LbEndpoint::default()
         });
-        out.rows.push(Arc::new(mesh::endpoints::Endpoint {
+        let attributes = Attributes {
             network: gateway.network.clone(),
             cluster: gateway.cluster.clone(),
-            labels: Arc::new(
-                [
-                    ("topology.istio.io/network", &gateway.network),
-                    ("topology.istio.io/cluster", &gateway.cluster),
-                ]
-                .into_iter()
-                .map(|(k, v)| (Arc::from(k), v.clone()))
-                .collect(),
-            ),
-            ..mesh::endpoints::Endpoint::default()
-        }));
+            labels: config::Labels::from([
+                ("topology.istio.io/network".to_owned(), gateway.network.to_string()),
+                ("topology.istio.io/cluster".to_owned(), gateway.cluster.to_string()),
+            ])
+            .into(),
+            ..Attributes::default()
+        };
+        let attributes = Arc::new(attributes);
+        out.rows
+            .push(Arc::new(mesh::endpoints::Endpoint { attributes, ..mesh::endpoints::Endpoint::default() }));
     }
     weigh(&mut out.built);
     out

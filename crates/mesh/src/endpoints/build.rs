@@ -56,7 +56,10 @@ pub(crate) fn of<L: Level>(
     found.extend(entries::endpoints(r, sources, settings, &external));
     found.retain(|e| has_port(service, e));
     sort(service, &mut found);
-    vec![(key.clone(), Endpoints { endpoints: found.into_iter().map(Arc::new).collect() })]
+    let mut endpoints: Vec<Arc<Endpoint>> = found.into_iter().map(Arc::new).collect();
+    // it is collected in the place of the rows themselves
+    endpoints.shrink_to_fit();
+    vec![(key.clone(), Endpoints { endpoints })]
 }
 
 /// An endpoint for a port that the service does not have is never called.
@@ -81,7 +84,7 @@ fn sort(service: &Service, endpoints: &mut Vec<Endpoint>) {
 
 /// Stage: the identities behind a service, changing less often than its endpoints do.
 pub(crate) fn accounts(key: &ServiceKey, endpoints: &Endpoints) -> Vec<(ServiceKey, EndpointAccounts)> {
-    let known = endpoints.endpoints.iter().map(|e| &e.service_account).filter(|a| !a.is_empty());
+    let known = endpoints.endpoints.iter().map(|e| &e.identity).filter(|a| !a.is_empty());
     let accounts: BTreeSet<Arc<str>> = known.cloned().collect();
     vec![(key.clone(), EndpointAccounts { accounts: accounts.into_iter().collect() })]
 }

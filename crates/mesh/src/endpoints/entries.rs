@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::networking::{ServiceEntry, ServicePort};
-use tables::{Level, Reads};
+use tables::{Level, Reads, Table};
 
 use super::build::Sources;
 use super::slices::from_workload;
@@ -13,9 +13,9 @@ use crate::inputs::Fact;
 use crate::key::{ObjectKey, WorkloadKey, WorkloadKind};
 use crate::services::{Resolution, Service};
 use crate::settings::Settings;
-use crate::workloads::labels::{Labels, selects, shared};
-use crate::workloads::{Workload, entries};
-use crate::world::{WorkloadsLabelled, WorkloadsOf};
+use crate::workloads::labels::{Labels, looked_up, selects, shared};
+use crate::workloads::{Attributes, Workload, entries};
+use crate::world::{Workloads, WorkloadsLabelled, WorkloadsOf};
 
 /// A ServiceEntry, and the service it claims.
 pub(super) type Said<'a> = (&'a ObjectKey, &'a Fact<ServiceEntry>, &'a Service);
@@ -70,8 +70,8 @@ fn of_entry<L: Level>(
         let name: Arc<str> = format!("{}-{at}", key.name).into();
         let object = ObjectKey { name: name.clone(), ..(*key).clone() };
         let own = WorkloadKey { kind: WorkloadKind::Entry, object };
-        let raw = shared(&endpoint.labels);
-        let workload = entries::instance(r, sources.ground, settings, &own, endpoint, raw, name);
+        let labels = endpoint.labels.clone();
+        let workload = entries::instance(r, sources.ground, settings, &own, endpoint, labels, name);
         on_ports(&from_workload(r, sources, settings, &workload, ""), &workload, &entry.ports)
     });
     inline.collect()
@@ -79,14 +79,18 @@ fn of_entry<L: Level>(
 
 /// The host itself as the endpoint of a port: proxies resolve it.
 fn host(settings: &Settings, key: &ObjectKey, service: &Service, port: &ServicePort) -> Endpoint {
+    let attributes = Attributes {
+        cluster: settings.cluster.clone(),
+        tls_mode: config::text("disabled"),
+        namespace: key.namespace.clone(),
+        workload: key.name.clone(),
+        ..Attributes::default()
+    };
     Endpoint {
         addresses: vec![service.name.clone()],
         port: if port.target_port > 0 { port.target_port } else { port.number },
         service_port: port.name.as_str().into(),
-        cluster: settings.cluster.clone(),
-        tls_mode: Arc::from("disabled"),
-        namespace: key.namespace.clone(),
-        workload: key.name.clone(),
+        attributes: Arc::new(attributes),
         external: true,
         service_port_number: port.number,
         ..Endpoint::default()
@@ -102,22 +106,29 @@ fn select<'a, L: Level>(
     selector: &Labels,
     dns: bool,
 ) -> Vec<&'a Arc<Workload>> {
-    let mut found: Vec<&Arc<Workload>> = Vec::new();
-    if let Some((label, value)) = selector.iter().next() {
-        for kind in [WorkloadKind::Pod, WorkloadKind::Entry] {
-            let bucket = (kind, key.namespace.clone(), label.clone(), value.clone());
-            found.extend(sources.workloads.bucket::<WorkloadsLabelled, L>(r, &bucket).map(|(_, w)| w));
-        }
-    } else {
-        found.extend(sources.workloads.bucket::<WorkloadsOf, L>(r, &key.namespace).map(|(_, w)| w));
+    let mut found = candidates(r, sources.workloads, WorkloadKind::Entry, &key.namespace, selector);
+    if settings.switches.pilot_enable_serviceentry_select_pods {
+        found.extend(candidates(r, sources.workloads, WorkloadKind::Pod, &key.namespace, selector));
     }
-    let pods = settings.switches.pilot_enable_serviceentry_select_pods;
-    found.retain(|w| {
-        let kind = pods || w.key.kind == WorkloadKind::Entry;
-        kind && w.health == Health::Healthy && (dns || !w.needs_dns()) && selects(selector, &w.labels)
-    });
+    found.retain(|w| w.health == Health::Healthy && (dns || !w.needs_dns()) && selects(selector, &w.labels));
     found.sort_by_key(|w| (w.key.kind, &w.key.object.namespace, &w.key.object.name, &w.key.object.cluster));
     found
+}
+
+/// Workloads of a kind and namespace: all that have the labels of a selector, and maybe others.
+pub(super) fn candidates<'a, L: Level>(
+    r: &Reads<L>,
+    workloads: &'a Table<Workloads>,
+    kind: WorkloadKind,
+    namespace: &Arc<str>,
+    selector: &Labels,
+) -> Vec<&'a Arc<Workload>> {
+    if let Some((label, value)) = looked_up(selector) {
+        let bucket = (kind, namespace.clone(), label.clone(), value.clone());
+        return workloads.bucket::<WorkloadsLabelled, L>(r, &bucket).map(|(_, w)| w).collect();
+    }
+    let all = workloads.bucket::<WorkloadsOf, L>(r, namespace);
+    all.filter(|(key, _)| key.kind == kind).map(|(_, w)| w).collect()
 }
 
 /// One endpoint for each port: a unix socket has no number, the workload's word goes before the entry's.

@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use config::Shared;
 use config::kubernetes as kube;
 use tables::{Level, Reads};
 
 use super::build::Sources;
+use super::entries::candidates;
 use super::{Endpoint, Health, Locality};
 use crate::inputs::Fact;
 use crate::key::{ObjectKey, WorkloadKey, WorkloadKind};
 use crate::networks::network_of;
 use crate::services::{Resolution, Service, TargetPort, TrafficDistribution};
 use crate::settings::Settings;
-use crate::workloads::Workload;
-use crate::workloads::labels::{Labels, Place, augmented, selects};
-use crate::world::{SlicesOf, WorkloadsAt, WorkloadsLabelled};
+use crate::workloads::labels::{Place, WorkloadLabels, selects};
+use crate::workloads::{Attributes, Workload};
+use crate::world::{SlicesOf, WorkloadsAt};
 
 /// The label of slices that other clusters exported; they belong to another service.
 const IMPORTED: &str = "multicluster.kubernetes.io/service-name";
@@ -130,27 +132,15 @@ pub(super) fn from_workload<L: Level>(
     workload: &Workload,
     address: &str,
 ) -> Endpoint {
-    let mut network = workload.network.clone();
-    if network.is_empty() && workload.key.kind == WorkloadKind::Pod {
-        network =
-            network_of(r, sources.ground, settings, &workload.key.object.cluster, address, &workload.labels);
+    let mut attributes = workload.attributes.clone();
+    if attributes.network.is_empty() && workload.key.kind == WorkloadKind::Pod {
+        let network =
+            network_of(r, sources.ground, settings, &attributes.cluster, address, &attributes.labels);
+        if !network.is_empty() {
+            Arc::make_mut(&mut attributes).network = network;
+        }
     }
-    Endpoint {
-        addresses: workload.addresses.clone(),
-        labels: workload.labels.clone(),
-        service_account: workload.identity.clone(),
-        network,
-        locality: workload.locality.clone(),
-        cluster: workload.key.object.cluster.clone(),
-        weight: workload.weight,
-        tls_mode: workload.tls_mode.clone(),
-        namespace: workload.key.object.namespace.clone(),
-        workload: workload.workload.clone(),
-        hostname: workload.hostname.clone(),
-        subdomain: workload.subdomain.clone(),
-        node: workload.node.clone(),
-        ..Endpoint::default()
-    }
+    Endpoint { addresses: workload.addresses.clone(), attributes, ..Endpoint::default() }
 }
 
 fn without_pod<L: Level>(
@@ -160,15 +150,16 @@ fn without_pod<L: Level>(
     key: &ObjectKey,
     address: &str,
 ) -> Endpoint {
-    let network = network_of(r, sources.ground, settings, &key.cluster, address, &Labels::new());
+    let network = network_of(r, sources.ground, settings, &key.cluster, address, &config::Labels::new());
     let place = Place { cluster: &key.cluster, network: &network, node: "", locality: &Locality::default() };
-    Endpoint {
-        labels: augmented(Labels::new(), &place),
+    let attributes = Attributes {
+        labels: WorkloadLabels::new(Shared::default(), &place),
         cluster: key.cluster.clone(),
         tls_mode: config::text("disabled"),
         network,
-        ..Endpoint::default()
-    }
+        ..Attributes::default()
+    };
+    Endpoint { attributes: Arc::new(attributes), ..Endpoint::default() }
 }
 
 /// As pilot/pkg/serviceregistry/kube/controller/endpointslice.go: `endpointHealthStatus`; an unknown condition counts
@@ -209,14 +200,13 @@ pub(super) fn selected<L: Level>(
     key: &ObjectKey,
     service: &Service,
 ) -> Vec<Endpoint> {
-    let Some((label, value)) = service.selector.iter().next() else { return Vec::new() };
     let balanced = service.resolution == Resolution::ClientSideLb && !service.mesh_external;
-    if !balanced || !settings.switches.pilot_enable_k8s_select_workload_entries {
+    if service.selector.is_empty() || !balanced || !settings.switches.pilot_enable_k8s_select_workload_entries
+    {
         return Vec::new();
     }
-    let bucket = (WorkloadKind::Entry, key.namespace.clone(), label.clone(), value.clone());
     let mut out = Vec::new();
-    for (_, entry) in sources.workloads.bucket::<WorkloadsLabelled, L>(r, &bucket) {
+    for entry in candidates(r, sources.workloads, WorkloadKind::Entry, &key.namespace, &service.selector) {
         let usable = entry.health == Health::Healthy && !entry.needs_dns();
         if !usable || entry.key.object.cluster != key.cluster || !selects(&service.selector, &entry.labels) {
             continue;

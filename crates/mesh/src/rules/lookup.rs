@@ -1,6 +1,5 @@
 //! Which destination rule holds for a service, seen from a namespace.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::{Host, Visibility};
@@ -8,25 +7,8 @@ use tables::{Level, Reads};
 
 use super::{HostRules, Rule};
 use crate::services::Service;
+use crate::workloads::LabelSet;
 use crate::world::{RulesOf, WildcardRulesOf, World};
-
-/// Labels as metadata has them, or as rows have them.
-pub trait LabelSet {
-    /// The value of a label.
-    fn value(&self, name: &str) -> Option<&str>;
-}
-
-impl LabelSet for BTreeMap<String, String> {
-    fn value(&self, name: &str) -> Option<&str> {
-        self.get(name).map(String::as_str)
-    }
-}
-
-impl LabelSet for BTreeMap<Arc<str>, Arc<str>> {
-    fn value(&self, name: &str) -> Option<&str> {
-        self.get(name).map(|v| &**v)
-    }
-}
 
 /// The rules that may hold for a service when proxies of `namespace` call it, best first: of the proxy's own
 /// namespace, else what the service's namespace exports to it, else what the root namespace exports

@@ -38,7 +38,7 @@ pub(super) fn service<L: Level>(
     };
     let vips = vips(spec);
     let ports: Vec<Port> = spec.ports.iter().map(port).collect();
-    let target_ports = spec.ports.iter().map(|p| (number(p.port), target_port(p))).collect();
+    let target_ports: BTreeMap<_, _> = spec.ports.iter().map(|p| (number(p.port), target_port(p))).collect();
     let (external_addresses, external_ports) = externals(r, nodes, key, fact);
     let words = meta.annotations.get("networking.istio.io/exportTo").filter(|w| !w.is_empty());
     let words = words.into_iter().flat_map(|w| w.split(',')).map(str::trim);
@@ -60,8 +60,8 @@ pub(super) fn service<L: Level>(
         auto_allocated_v6: None,
         created: meta.creation,
         export_to: audience(words, &settings.mesh.default_service_export_to, &key.namespace),
-        labels: shared(&*meta.labels),
-        selector: shared(&spec.selector),
+        labels: Arc::new(shared(&*meta.labels)),
+        selector: Arc::new(shared(&spec.selector)),
         declared_accounts: accounts(settings, key, meta),
         external_name,
         aliases: Vec::new(),
@@ -71,7 +71,7 @@ pub(super) fn service<L: Level>(
         node_local: spec.internal_traffic_policy == "Local",
         traffic_distribution: traffic_distribution(r, ground, key, &spec.traffic_distribution, meta),
         publish_not_ready: spec.publish_not_ready_addresses,
-        target_ports,
+        target_ports: Arc::new(target_ports),
         declared_by: declared_by(meta),
         kube_type: spec.service_type().into(),
         race_connect: false,

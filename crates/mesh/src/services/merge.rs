@@ -91,7 +91,7 @@ fn of_entries(services: &[&Service]) -> Option<Service> {
             if out.port(port.number).is_none() {
                 out.ports.push(port.clone());
                 if let Some(target) = other.target_ports.get(&port.number) {
-                    out.target_ports.insert(port.number, target.clone());
+                    Arc::make_mut(&mut out.target_ports).insert(port.number, target.clone());
                 }
             }
         }

@@ -8,8 +8,8 @@ use config::Shared;
 use config::networking::WorkloadEntry;
 use tables::{Level, Reads};
 
-use super::Workload;
-use super::labels::{self, Labels, Place};
+use super::labels::{self, Place, WorkloadLabels};
+use super::{Attributes, Workload};
 use crate::endpoints::{Health, Locality};
 use crate::inputs::Fact;
 use crate::key::WorkloadKey;
@@ -26,12 +26,12 @@ pub(crate) fn workload<L: Level>(
     fact: &Fact<WorkloadEntry>,
 ) -> Option<Workload> {
     let settings = ground.seen(r, &key.object)?;
-    let mut raw = labels::shared(&fact.spec.labels);
-    raw.extend(labels::shared(&*fact.meta.labels));
+    let mut own = fact.spec.labels.clone();
+    own.extend(fact.meta.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
     let group = fact.meta.annotations.get("istio.io/autoRegistrationGroup").map(|g| Arc::from(&**g));
-    let named = labels::shared(&*fact.meta.labels);
-    let name = group.or_else(|| labels::workload_name(&named)).unwrap_or_else(|| key.object.name.clone());
-    let mut made = instance(r, ground, settings, key, &fact.spec, raw, name);
+    let named = || labels::workload_name(&fact.meta.labels);
+    let name = group.or_else(named).unwrap_or_else(|| key.object.name.clone());
+    let mut made = instance(r, ground, settings, key, &fact.spec, own, name);
     made.created = fact.meta.creation;
     if settings.switches.pilot_enable_workload_entry_healthchecks && !is_healthy(fact) {
         made.health = Health::Unhealthy;
@@ -46,36 +46,42 @@ pub(crate) fn instance<L: Level>(
     settings: &Settings,
     key: &WorkloadKey,
     entry: &WorkloadEntry,
-    raw: Labels,
+    own: config::Labels,
     name: Arc<str>,
 ) -> Workload {
     let mut locality = Locality::parse(&entry.locality);
     if entry.locality.is_empty() {
-        locality = labels::locality(&raw).unwrap_or_default();
+        locality = labels::locality(&own).unwrap_or_default();
     }
     let network: Arc<str> = if entry.network.is_empty() {
-        network_of(r, ground, settings, &key.object.cluster, &entry.address, &raw)
+        network_of(r, ground, settings, &key.object.cluster, &entry.address, &own)
     } else {
         config::text(&entry.network)
     };
-    let tls_mode = match raw.get(labels::TLS_MODE) {
-        Some(mode) => mode.clone(),
+    let tls_mode = match own.get(labels::TLS_MODE) {
+        Some(mode) => config::text(mode),
         None if entry.service_account.is_empty() => config::text("disabled"),
         None => config::text("istio"),
     };
     let place = Place { cluster: &key.object.cluster, network: &network, node: "", locality: &locality };
+    let attributes = Attributes {
+        labels: WorkloadLabels::new(own.into(), &place),
+        identity: settings.spiffe(&key.object.namespace, &entry.service_account),
+        cluster: key.object.cluster.clone(),
+        namespace: key.object.namespace.clone(),
+        // upstream sends endpoints of a WorkloadEntry to the network that the entry itself names, no other
+        network: config::text(&entry.network),
+        locality: locality.into(),
+        tls_mode,
+        workload: name,
+        weight: entry.weight,
+        ..Attributes::default()
+    };
     Workload {
         key: key.clone(),
         addresses: vec![config::text(&entry.address)],
-        labels: labels::augmented(raw, &place),
+        attributes: Arc::new(attributes),
         service_account: config::text(&entry.service_account),
-        identity: settings.spiffe(&key.object.namespace, &entry.service_account),
-        // upstream sends endpoints of a WorkloadEntry to the network that the entry itself names, no other
-        network: config::text(&entry.network),
-        locality,
-        tls_mode,
-        workload: name,
-        node: Arc::default(),
         container_ports: Shared::default(),
         port_overrides: entry
             .ports
@@ -83,10 +89,7 @@ pub(crate) fn instance<L: Level>(
             .map(|(k, v)| (config::text(k), *v))
             .collect::<BTreeMap<_, _>>()
             .into(),
-        weight: entry.weight,
         health: Health::Healthy,
-        hostname: Arc::default(),
-        subdomain: Arc::default(),
         host_network: false,
         created: 0,
     }

@@ -7,8 +7,8 @@ use config::Shared;
 use config::kubernetes::{Container, Pod};
 use tables::{Level, Reads, Table};
 
-use super::Workload;
-use super::labels::{self, Labels, Place};
+use super::labels::{self, Place, WorkloadLabels};
+use super::{Attributes, Workload};
 use crate::endpoints::{Health, Locality};
 use crate::inputs::{Fact, NodeFacts};
 use crate::key::{ObjectKey, WorkloadKey};
@@ -29,34 +29,41 @@ pub(crate) fn workload<L: Level>(
     if &*pod.phase == "Failed" {
         return None;
     }
-    let addresses: Vec<Arc<str>> = pod.addresses().into_iter().map(config::text).collect();
-    let raw = labels::shared(&*fact.meta.labels);
-    let locality = labels::locality(&raw).unwrap_or_else(|| node_locality(r, nodes, key, pod));
+    // not in the place of what it is collected from, which is larger
+    let mut addresses: Vec<Arc<str>> = pod.addresses().into_iter().map(config::text).collect();
+    addresses.shrink_to_fit();
+    let own = &fact.meta.labels;
+    let locality = labels::locality(own).unwrap_or_else(|| node_locality(r, nodes, key, pod));
     let first = addresses.first().map_or("", |a| a);
-    let network = network_of(r, ground, settings, &key.object.cluster, first, &raw);
+    let network = network_of(r, ground, settings, &key.object.cluster, first, &**own);
     let ready = pod.is_ready() && !pod.is_terminal() && !fact.meta.deleting && !addresses.is_empty();
     let account = if pod.service_account_name.is_empty() { "default" } else { &pod.service_account_name };
     let place =
         Place { cluster: &key.object.cluster, network: &network, node: &pod.node_name, locality: &locality };
-    Some(Workload {
-        key: key.clone(),
-        service_account: config::text(account),
+    let attributes = Attributes {
+        labels: WorkloadLabels::new(own.clone(), &place),
         identity: settings.spiffe(&key.object.namespace, account),
-        tls_mode: raw.get(labels::TLS_MODE).cloned().unwrap_or_else(|| config::text("disabled")),
-        workload: workload_name(fact, &raw),
+        cluster: key.object.cluster.clone(),
+        namespace: key.object.namespace.clone(),
+        tls_mode: config::text(own.get(labels::TLS_MODE).map_or("disabled", |mode| mode)),
+        workload: workload_name(fact),
         node: pod.node_name.clone(),
-        container_ports: ports(pod),
-        port_overrides: Shared::default(),
-        weight: 0,
-        health: if ready { Health::Healthy } else { Health::Unhealthy },
         hostname: hostname(pod, &key.object),
         subdomain: pod.subdomain.clone(),
+        weight: 0,
+        locality: locality.into(),
+        network,
+    };
+    Some(Workload {
+        key: key.clone(),
+        addresses,
+        attributes: Arc::new(attributes),
+        service_account: config::text(account),
+        container_ports: ports(pod),
+        port_overrides: Shared::default(),
+        health: if ready { Health::Healthy } else { Health::Unhealthy },
         host_network: pod.host_network,
         created: fact.meta.creation,
-        labels: labels::augmented(raw, &place),
-        addresses,
-        locality,
-        network,
     })
 }
 
@@ -111,8 +118,8 @@ fn ports(pod: &Pod) -> Shared<BTreeMap<Arc<str>, u32>> {
 
 /// The name of what made the pod: its Deployment, Job and so on, as far as names tell
 /// (as pkg/kube: `GetDeployMetaFromPod`, `GetWorkloadMetaFromPod`).
-fn workload_name(fact: &Fact<Pod>, labels: &Labels) -> Arc<str> {
-    if let Some(name) = labels::workload_name(labels) {
+fn workload_name(fact: &Fact<Pod>) -> Arc<str> {
+    if let Some(name) = labels::workload_name(&fact.meta.labels) {
         return name;
     }
     let meta = &fact.meta;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tables::{Level, Reads};
 
 use super::Workload;
-use super::labels::{Labels, selects};
+use super::labels::{LabelSet, Labels, selects};
 use crate::endpoints::Health;
 use crate::key::{ObjectKey, ServiceKey, WorkloadKey, WorkloadKind};
 use crate::services::{Port, Resolution, Service, TargetPort, multicluster};
@@ -156,11 +156,11 @@ fn selecting<'w, L: Level>(
     world: &'w World,
     cluster: &Arc<str>,
     namespace: &Arc<str>,
-    labels: &Labels,
+    labels: &impl LabelSet,
 ) -> Vec<&'w Service> {
     let mut out = Vec::new();
-    for (name, value) in labels {
-        let bucket = (cluster.clone(), namespace.clone(), name.clone(), value.clone());
+    for (name, value) in labels.pairs() {
+        let bucket = (cluster.clone(), namespace.clone(), config::text(name), config::text(value));
         let claims = world.claims.bucket::<ClaimsSelecting, L>(r, &bucket);
         out.extend(claims.map(|(_, c)| &c.service).filter(|s| selects(&s.selector, labels)));
     }

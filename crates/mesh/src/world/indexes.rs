@@ -62,10 +62,11 @@ indexes! {
     WorkloadsOf on Workloads, Arc<str>, |k, _w, put| put(k.object.namespace.clone());
     /// Workloads by address.
     WorkloadsAt on Workloads, Arc<str>, |_k, w, put| for a in &w.addresses { put(a.clone()); };
-    /// Workloads by kind, namespace and one label each: what a selector looks for, without looking at the rest.
+    /// Workloads by kind, namespace and one label each that does not say where they are: what a selector looks for, without
+    /// looking at the rest.
     WorkloadsLabelled on Workloads, (WorkloadKind, Arc<str>, Arc<str>, Arc<str>), |k, w, put| {
-        for (name, value) in &*w.labels {
-            put((k.kind, k.object.namespace.clone(), name.clone(), value.clone()));
+        for (name, value) in w.labels.to_look_up() {
+            put((k.kind, k.object.namespace.clone(), config::text(name), config::text(value)));
         }
     };
     /// Kubernetes Services with a selector by cluster, namespace and the first label of the selector.

@@ -12,6 +12,7 @@ use mesh::endpoints::{Endpoint, Health};
 use mesh::key::ServiceKey;
 use mesh::rules::Rule;
 use mesh::services::{Registry, Resolution, Service, TrafficDistribution};
+use mesh::workloads::LabelSet;
 use serde_json::{Map, Value, json};
 use tables::Snapshot as _;
 
@@ -69,10 +70,10 @@ fn attributes(key: &ServiceKey, service: &Service) -> Value {
         "ServiceRegistry": if kubernetes { "Kubernetes" } else { "External" },
         "Name": &*service.name,
         "Namespace": &*key.namespace,
-        "Labels": texts(&service.labels),
+        "Labels": texts(&*service.labels),
         "ExportTo": export_to(&service.export_to),
         "Visibility": 0,
-        "LabelSelectors": texts(&service.selector),
+        "LabelSelectors": texts(&*service.selector),
         "Aliases": or_null(aliases),
         "ClusterExternalAddresses": addresses(&service.external_addresses),
         "ClusterExternalPorts": object_or_null(node_ports.collect()),
@@ -104,8 +105,8 @@ fn object_or_null(map: Map<String, Value>) -> Value {
     if map.is_empty() { Value::Null } else { map.into() }
 }
 
-fn texts(map: &BTreeMap<Arc<str>, Arc<str>>) -> Value {
-    object_or_null(map.iter().map(|(name, value)| (name.to_string(), (**value).into())).collect())
+fn texts(labels: &impl LabelSet) -> Value {
+    object_or_null(labels.pairs().map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 
 fn numbers(map: &BTreeMap<u32, u32>) -> Value {
@@ -151,8 +152,8 @@ pub(super) fn endpoints(world: &World) -> Value {
         let mut accounts = Map::new();
         for one in &row.endpoints {
             shards.entry(format!("Kubernetes/{}", one.cluster)).or_default().push(endpoint(one));
-            if !one.service_account.is_empty() {
-                accounts.insert(one.service_account.to_string(), json!({}));
+            if !one.identity.is_empty() {
+                accounts.insert(one.identity.to_string(), json!({}));
             }
         }
         let of_host = out.entry(key.hostname.as_str()).or_default();
@@ -173,7 +174,7 @@ fn endpoint(of: &Endpoint) -> Value {
         "Addresses": of.addresses.iter().map(|address| &**address).collect::<Vec<_>>(),
         "ServicePortName": &*of.service_port,
         "LegacyClusterPortKey": of.service_port_number,
-        "ServiceAccount": &*of.service_account,
+        "ServiceAccount": &*of.identity,
         "Network": &*of.network,
         "Locality": { "Label": label, "ClusterID": &*of.cluster },
         "EndpointPort": of.port,
