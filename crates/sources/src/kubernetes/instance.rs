@@ -280,6 +280,7 @@ impl Instance {
             Told::Complete(change) => {
                 self.gathered.merge(change);
                 self.awaited.remove(&Awaited::Kind(kind));
+                tracing::debug!(target: "kube", "cluster {}: {} are listed; awaited: {:?}", self.cluster, kind.plural(), self.awaited);
                 if let Some(watch) = self.watches.get_mut(&kind).filter(|watch| watch.troubled) {
                     watch.troubled = false;
                     tracing::info!(target: "kube", "cluster {}: {} can be read again", self.cluster, kind.plural());
@@ -307,6 +308,7 @@ impl Instance {
 
     /// The API server answers: now the watches begin, those of kinds that every API server has first.
     fn reached(&mut self, streaming: bool) {
+        tracing::debug!(target: "kube", "cluster {}: the API server answers", self.cluster);
         self.streaming = streaming;
         self.awaited.remove(&Awaited::Server);
         for kind in self.role.kinds(&self.reading) {
@@ -331,6 +333,7 @@ impl Instance {
     fn defined(&mut self, defined: Defined) {
         match defined {
             Defined::Kinds(served) => {
+                tracing::debug!(target: "kube", "cluster {}: {} custom kinds are served", self.cluster, served.len());
                 self.awaited.remove(&Awaited::Definitions);
                 let gone: Vec<Kind> =
                     self.watches.keys().copied().filter(|kind| !REGISTRY.contains(kind)).collect();
