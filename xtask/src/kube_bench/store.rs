@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use config::Kind;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::Api;
+use kube::client::Body;
 use testkit::api_server::{ADMIN, ApiServer};
 use testkit::eventually;
 
@@ -62,6 +65,11 @@ impl Store {
             let text = client.request_text(request).await.context(list)?;
             anyhow::ensure!(text.contains("svc-0"), "{} has no mesh: remove it", self.copy.display());
         }
+        for kind in Kind::ALL {
+            for version in kind.versions() {
+                warm(&client, &path(*kind, version)).await?;
+            }
+        }
         Ok(())
     }
 
@@ -88,6 +96,28 @@ impl Store {
     }
 }
 
+/// Where the objects of a kind are.
+fn path(kind: Kind, version: &str) -> String {
+    match kind.group() {
+        "" => format!("/api/{version}/{}", kind.plural()),
+        group => format!("/apis/{group}/{version}/{}", kind.plural()),
+    }
+}
+
+/// Waits until a kind can be watched: an API server refuses that for a second when it is asked for the first time.
+async fn warm(client: &Client, path: &str) -> Result<()> {
+    let watch = "watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0";
+    let answers = async || {
+        let request =
+            http::Request::get(format!("{path}?{watch}&timeoutSeconds=1")).body(Body::empty()).ok()?;
+        let status = client.send(request).await.ok()?.status();
+        // this one may not be served in this version
+        (status.is_success() || status == http::StatusCode::NOT_FOUND).then_some(())
+    };
+    let what = format!("{path} can be watched");
+    eventually(&what, Duration::from_secs(60), answers).await.map_err(|late| anyhow!("{late}"))
+}
+
 /// Of the copy: another one where what is written is another.
 fn name(load: &Load) -> Result<String> {
     let mut hasher = DefaultHasher::new();
@@ -95,6 +125,6 @@ fn name(load: &Load) -> Result<String> {
         let path = load.sources.join("src").join(file);
         fs::read(&path).with_context(|| path.display().to_string())?.hash(&mut hasher);
     }
-    config::Kind::ALL.iter().for_each(|kind| (kind.plural(), kind.versions()).hash(&mut hasher));
+    Kind::ALL.iter().for_each(|kind| (kind.plural(), kind.versions()).hash(&mut hasher));
     Ok(format!("{:?}-{:016x}", load.size, hasher.finish()))
 }
