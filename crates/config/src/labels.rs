@@ -1,11 +1,11 @@
 //! Labels and the selectors that pick objects by them.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use crate::mesh::LabelSelector;
 
 /// The labels of an object.
-pub type Labels = BTreeMap<String, String>;
+pub type Labels = LiteMap<String, String>;
 
 /// Whether every label of `selector` is there with the same value; an empty selector takes everything.
 ///

@@ -1,13 +1,12 @@
 //! The selectors of the shared selectors: what its fields are and how they are read.
 
-use std::collections::BTreeMap;
-
 use crate::decode::schema::{spec, spec_enum};
+use crate::labels::Labels;
 
 spec! {
     /// `WorkloadSelector` of the shared selectors.
     pub struct WorkloadSelector {
-        match_labels: BTreeMap<String, String>,
+        match_labels: Labels,
     }
 }
 

@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn equal_values_are_one_and_others_are_not() {
-        let labels = |app: &str| Shared::from(Labels::from([("app".to_owned(), app.to_owned())]));
+        let labels = |app: &str| Shared::from(Labels::from_iter([("app".to_owned(), app.to_owned())]));
         let (first, mut second, other) = (labels("reviews"), labels("reviews"), labels("ratings"));
         assert!(Arc::ptr_eq(&first.0, &second.0));
         assert!(!Arc::ptr_eq(&first.0, &other.0));

@@ -1,7 +1,5 @@
 //! The namespaces of a cluster, and which of them the mesh looks at.
 
-use std::collections::BTreeMap;
-
 use config::labels::any_selector_matches;
 use config::mesh::LabelSelector;
 use k8s_openapi::api::core::v1::Namespace;
@@ -38,7 +36,7 @@ pub(crate) struct Namespaces {
 }
 
 struct Seen {
-    labels: BTreeMap<String, String>,
+    labels: config::Labels,
     /// Nothing can be made in it any more.
     ends: bool,
 }
@@ -50,7 +48,7 @@ impl Namespaces {
             None => watcher::Config::default(),
         };
         let seen = |namespace: PartialObjectMeta<Namespace>| Seen {
-            labels: namespace.metadata.labels.unwrap_or_default(),
+            labels: namespace.metadata.labels.unwrap_or_default().into_iter().collect(),
             ends: namespace.metadata.deletion_timestamp.is_some(),
         };
         let mirror = Mirror::new("namespaces", Api::all(client.clone()), only, seen);

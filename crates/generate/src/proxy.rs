@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use config::mesh::ProxyConfig;
 use mesh::endpoints::Locality;
+use mesh::workloads::Labels;
 use proto::envoy::config::core::v3::Node;
 
 pub mod metadata;
@@ -78,7 +79,7 @@ pub struct OwnWorkload {
     /// The node's cluster, by which collectors know the producer of a span.
     pub service_cluster: Arc<str>,
     /// The labels in [`OwnWorkload::LABELS`] that it has.
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub labels: Labels,
 }
 
 impl OwnWorkload {
@@ -129,7 +130,7 @@ pub struct Proxy {
     /// Node locality.
     pub locality: Locality,
     /// `LABELS`; in the outbound form only those that some rule of the mesh asks for.
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub labels: Labels,
     /// `ISTIO_VERSION` as (major, minor, patch); absent parts are the maximum (unknown = newest).
     pub version: (u32, u32, u32),
     /// See [`Interception`].

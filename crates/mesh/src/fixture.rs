@@ -1,10 +1,12 @@
 //! What the tests of the stages share: YAML in, a mesh out, rows as lines.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use config::Switches;
 use expect_test::Expect;
+use litemap::LiteMap;
 
 use crate::services::{Service, TargetPort};
 use crate::settings::Settings;
@@ -69,6 +71,11 @@ pub(crate) fn check(yaml: &str, see: impl Fn(&World) -> String, expect: &Expect)
     expect.assert_eq(&see(&mesh(yaml).world()));
 }
 
+/// A map as a test shows it.
+pub(crate) fn by_key<K: Ord, V>(map: &LiteMap<K, V>) -> BTreeMap<&K, &V> {
+    map.iter().collect()
+}
+
 /// The services, one line each.
 pub(crate) fn services(world: &World) -> String {
     world.services.iter().map(|(_, s)| service(s)).collect()
@@ -89,15 +96,16 @@ fn service(s: &Service) -> String {
             let _ = write!(out, "\n    {name} {value}");
         }
     };
-    add("vips", format!("{:?}", s.cluster_vips));
+    add("vips", format!("{:?}", by_key(&s.cluster_vips)));
     add("addresses", format!("{:?}", s.addresses));
     add("allocated", format!("{:?}", s.auto_allocated_v4));
     add("allocated v6", format!("{:?}", s.auto_allocated_v6));
     add("export to", format!("{:?}", s.export_to));
     add("accounts", format!("{:?}", s.declared_accounts));
     add("aliases", format!("{:?}", s.aliases));
-    add("external", format!("{:?}", s.external_addresses));
-    add("node ports", format!("{:?}", s.external_ports));
+    add("external", format!("{:?}", by_key(&s.external_addresses)));
+    let ports: BTreeMap<_, _> = s.external_ports.iter().map(|(c, ports)| (c, by_key(ports))).collect();
+    add("node ports", format!("{ports:?}"));
     add("distribution", format!("{:?}", s.traffic_distribution));
     add("node local", format!("{:?}", s.node_local));
     add("others", format!("{:?}", s.others.iter().map(|o| &o.declared_by).collect::<Vec<_>>()));

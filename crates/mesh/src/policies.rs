@@ -1,6 +1,5 @@
 //! Policies attached to workloads by selector: authentication, authorization, telemetry, extensions, Envoy patches.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::extensions::{FilterConfig, TrafficExtension};
@@ -11,7 +10,7 @@ use tables::{Level, Reads};
 
 use crate::inputs::Fact;
 use crate::key::ObjectKey;
-use crate::workloads::labels::shared;
+use crate::workloads::labels::{Labels, shared};
 use crate::world::{Ground, Named};
 
 /// A policy object of kind `T` with what its attachment needs. Key: `(namespace, name)`; one table per kind, with a
@@ -25,7 +24,7 @@ pub struct Policy<T> {
     /// Unix seconds; older wins or comes first.
     pub created: i64,
     /// Annotations that may change its meaning, those of Istio (`istio.io/dry-run`), sorted.
-    pub annotations: BTreeMap<Arc<str>, Arc<str>>,
+    pub annotations: Labels,
     /// `metadata.resourceVersion` where it goes into generated configuration (Wasm), else empty.
     pub resource_version: Arc<str>,
     /// The spec as written.

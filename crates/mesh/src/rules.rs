@@ -5,7 +5,7 @@ pub(crate) mod merge;
 
 pub use lookup::{candidates, for_host, select};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::networking::DestinationRule;
@@ -23,7 +23,7 @@ pub struct Rule {
     /// Already defaulted; as `Service::export_to`: empty means everybody, `{None}` nobody.
     pub export_to: BTreeSet<Visibility>,
     /// `workloadSelector.matchLabels`, if any.
-    pub selector: Option<BTreeMap<String, String>>,
+    pub selector: Option<config::Labels>,
     /// The merged spec; `host` is fully qualified.
     pub rule: Arc<DestinationRule>,
     /// Generated from a policy of the Gateway API: a user's rule of the same host goes before it.

@@ -6,12 +6,14 @@ mod kubernetes;
 pub(crate) mod merge;
 pub mod multicluster;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::{Host, Protocol, Visibility};
+use litemap::LiteMap;
 
 use crate::key::ServiceKey;
+use crate::workloads::labels::Labels;
 
 /// Where a service was declared (as pkg/serviceregistry/provider: `ID`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -81,7 +83,7 @@ pub struct Service {
     /// `MESH_EXTERNAL` or ExternalName: not part of the mesh, no mutual TLS by itself.
     pub mesh_external: bool,
     /// VIPs by cluster id (all families, declared order). Empty for headless services.
-    pub cluster_vips: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    pub cluster_vips: LiteMap<Arc<str>, Vec<Arc<str>>>,
     /// The address of the declaration that counts, `0.0.0.0` where there is none (headless, no address).
     pub default_address: Arc<str>,
     /// Every address that a ServiceEntry declares (addresses and ranges, each once, in declared order); empty for a
@@ -98,9 +100,9 @@ pub struct Service {
     /// always `Private`, never named.
     pub export_to: BTreeSet<Visibility>,
     /// `metadata.labels`.
-    pub labels: Arc<BTreeMap<Arc<str>, Arc<str>>>,
+    pub labels: Arc<Labels>,
     /// `spec.selector` of a Kubernetes Service or `workloadSelector.labels` of a ServiceEntry.
-    pub selector: Arc<BTreeMap<Arc<str>, Arc<str>>>,
+    pub selector: Arc<Labels>,
     /// ServiceEntry `subjectAltNames` and service-account annotations of a Service, sorted.
     pub declared_accounts: Vec<Arc<str>>,
     /// ExternalName's target, if any.
@@ -108,11 +110,11 @@ pub struct Service {
     /// Services that are other names (ExternalName) of this one.
     pub aliases: Vec<ServiceKey>,
     /// Load-balancer, external-IP or node addresses by cluster (gateways, split horizon).
-    pub external_addresses: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    pub external_addresses: LiteMap<Arc<str>, Vec<Arc<str>>>,
     /// By cluster: service port -> node port, for NodePort gateways.
-    pub external_ports: BTreeMap<Arc<str>, BTreeMap<u32, u32>>,
+    pub external_ports: LiteMap<Arc<str>, LiteMap<u32, u32>>,
     /// For Passthrough services: port -> target port where they differ.
-    pub passthrough_target_ports: BTreeMap<u32, u32>,
+    pub passthrough_target_ports: LiteMap<u32, u32>,
     /// `internalTrafficPolicy: Local`.
     pub node_local: bool,
     /// See [`TrafficDistribution`].
@@ -120,7 +122,7 @@ pub struct Service {
     /// `publishNotReadyAddresses`.
     pub publish_not_ready: bool,
     /// Named or numbered target port by port number (`targetPort`), for finding a proxy's own ports.
-    pub target_ports: Arc<BTreeMap<u32, TargetPort>>,
+    pub target_ports: Arc<LiteMap<u32, TargetPort>>,
     /// The declaring objects (kind, namespace/name), oldest first: provenance, and `services` metadata.
     pub declared_by: Vec<Arc<str>>,
     /// `spec.type` is ExternalName / NodePort / LoadBalancer / ClusterIP; empty for a ServiceEntry.

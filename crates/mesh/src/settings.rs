@@ -1,6 +1,5 @@
 //! What holds for the whole mesh: MeshConfig, switches, namespaces.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Switches;
@@ -10,6 +9,7 @@ use tables::{Level, Reads, Table};
 
 use crate::inputs::{Fact, SettingsFact};
 use crate::key::ObjectKey;
+use crate::workloads::labels::{Labels, shared};
 
 /// MeshConfig and what else is one per mesh. The single row of its table (key `()`).
 #[derive(Clone, PartialEq, Debug)]
@@ -55,7 +55,7 @@ impl Settings {
     /// Whether `discoverySelectors` select a namespace with these labels; without selectors all are selected
     /// (as pkg/kube/namespace/filter.go).
     #[must_use]
-    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn selects(&self, labels: &config::Labels) -> bool {
         any_selector_matches(&self.mesh.discovery_selectors, labels)
     }
 
@@ -73,7 +73,7 @@ impl Settings {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Namespace {
     /// Its labels.
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub labels: Labels,
     /// Whether `discoverySelectors` select it.
     pub selected: bool,
 }
@@ -89,6 +89,6 @@ pub(crate) fn namespace<'m, L: Level>(
     let Some((_, fact)) = members.min_by_key(|(k, _)| (k.cluster != settings.cluster, *k)) else {
         return Vec::new();
     };
-    let labels = fact.meta.labels.iter().map(|(k, v)| (config::text(k), config::text(v))).collect();
+    let labels = shared(&*fact.meta.labels);
     vec![(name.clone(), Namespace { labels, selected: settings.selects(&fact.meta.labels) })]
 }

@@ -5,7 +5,7 @@ pub(crate) mod labels;
 pub(crate) mod pods;
 mod targets;
 
-pub use labels::{LabelSet, WorkloadLabels};
+pub use labels::{LabelSet, Labels, WorkloadLabels};
 pub use targets::{Proxy, ServiceTarget, service_targets};
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
+use litemap::LiteMap;
 
 use super::node::{Content, Key, Node};
 use super::reader::Reader;
@@ -469,18 +470,40 @@ impl<T: Field + Default> Field for Vec<T> {
     }
 }
 
+/// The entries of a map, each read, in the order they are written.
+fn entries<T: Field + Default>(node: &Node, reader: &mut Reader) -> Vec<(String, T)> {
+    let mut out = Vec::new();
+    for (key, element) in reader.entries(node) {
+        let mut value = T::default();
+        reader.within(&key.name, key.at, |reader| {
+            if !element.is_null() {
+                value.read(element, reader);
+            }
+        });
+        out.push((key.name.clone(), value));
+    }
+    out
+}
+
+impl<T: Field + Default> Field for LiteMap<String, T> {
+    fn read(&mut self, node: &Node, reader: &mut Reader) {
+        let entries = entries(node, reader);
+        *self = Self::with_capacity(entries.len());
+        self.extend(entries);
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Object(self.iter().map(|(k, v)| (k.clone(), v.to_value())).collect())
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_empty()
+    }
+}
+
 impl<T: Field + Default> Field for BTreeMap<String, T> {
     fn read(&mut self, node: &Node, reader: &mut Reader) {
-        self.clear();
-        for (key, element) in reader.entries(node) {
-            let mut value = T::default();
-            reader.within(&key.name, key.at, |reader| {
-                if !element.is_null() {
-                    value.read(element, reader);
-                }
-            });
-            self.insert(key.name.clone(), value);
-        }
+        *self = entries(node, reader).into_iter().collect();
     }
 
     fn to_value(&self) -> Value {

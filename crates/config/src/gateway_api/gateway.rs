@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{ObjectReference, ParentReference, SecretObjectReference};
 use crate::decode::schema::spec;
+use crate::labels::Labels;
 use crate::mesh::LabelSelector;
 
 spec! {
@@ -46,8 +47,8 @@ impl GatewayAddress {
 spec! {
     /// What is put on everything made for a gateway.
     pub struct GatewayInfrastructure {
-        labels: BTreeMap<String, String>,
-        annotations: BTreeMap<String, String>,
+        labels: Labels,
+        annotations: Labels,
         parameters_ref: Option<ObjectReference>,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{ObjectReference, PolicyTargetReference, SecretObjectReference, SessionPersistence};
 use crate::decode::schema::spec;
 use crate::duration::Duration;
+use crate::labels::Labels;
 
 spec! {
     /// `BackendTLSPolicy`: how gateways call a backend over TLS.
@@ -115,7 +116,7 @@ spec! {
 spec! {
     /// Which pods.
     pub struct PoolSelector {
-        match_labels: BTreeMap<String, String>,
+        match_labels: Labels,
     }
 }
 

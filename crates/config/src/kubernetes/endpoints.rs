@@ -25,7 +25,7 @@ spec! {
         hostname: Arc<str>,
         node_name: Arc<str>,
         zone: Arc<str>,
-        hints: Option<EndpointHints>,
+        hints: Option<Box<EndpointHints>>,
         target_ref: Option<TargetRef>,
     }
 }

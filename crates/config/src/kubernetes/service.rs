@@ -1,18 +1,17 @@
 //! `Service`: a name, its ports and addresses.
 
-use std::collections::BTreeMap;
-
 use super::IntOrString;
 use crate::decode::body::{KubernetesBody, lift};
 use crate::decode::node::Node;
 use crate::decode::reader::Reader;
 use crate::decode::schema::spec;
+use crate::labels::Labels;
 
 spec! {
     /// `Service` of Kubernetes: its spec, and the addresses of its load balancer.
     pub struct Service {
         ports: Vec<ServicePort>,
-        selector: BTreeMap<String, String>,
+        selector: Labels,
         cluster_ip("clusterIP"): String,
         cluster_ips("clusterIPs"): Vec<String>,
         r#type: String,

@@ -1,10 +1,9 @@
 //! The mesh config declarations of the mesh configuration: what its fields are and how they are read.
 
-use std::collections::BTreeMap;
-
 use super::{ExtensionProvider, ProxyConfig};
 use crate::decode::schema::{spec, spec_enum, spec_oneof};
 use crate::duration::Duration;
+use crate::labels::Labels;
 use crate::networking::{
     ClientTlsSettings, ConnectionPoolSettings, HttpRetry, LocalityLoadBalancerSetting, OutlierDetection,
     TcpKeepalive, ZoneAwareLoadBalancerSetting,
@@ -249,7 +248,7 @@ spec_enum! {
 spec! {
     /// `LabelSelector` of the mesh configuration.
     pub struct LabelSelector {
-        match_labels: BTreeMap<String, String>,
+        match_labels: Labels,
         match_expressions: Vec<LabelSelectorRequirement>,
     }
 }

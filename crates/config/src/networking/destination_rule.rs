@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::PortSelector;
 use crate::decode::schema::{spec, spec_enum, spec_oneof};
 use crate::duration::Duration;
+use crate::labels::Labels;
 use crate::selector::WorkloadSelector;
 
 spec! {
@@ -80,7 +81,7 @@ spec! {
     /// `Subset` of networking.istio.io.
     pub struct Subset {
         name: String,
-        labels: BTreeMap<String, String>,
+        labels: Labels,
         traffic_policy: Option<TrafficPolicy>,
     }
 }

@@ -1,14 +1,13 @@
 //! The gateway declarations of networking.istio.io: what its fields are and how they are read.
 
-use std::collections::BTreeMap;
-
 use crate::decode::schema::{spec, spec_enum};
+use crate::labels::Labels;
 
 spec! {
     /// `Gateway` of networking.istio.io.
     pub struct Gateway {
         servers: Vec<Server>,
-        selector: BTreeMap<String, String>,
+        selector: Labels,
     }
 }
 

@@ -1,9 +1,8 @@
 //! The sidecar declarations of networking.istio.io: what its fields are and how they are read.
 
-use std::collections::BTreeMap;
-
 use super::{ConnectionPoolSettings, Destination, ServerTlsSettings};
 use crate::decode::schema::{spec, spec_enum};
+use crate::labels::Labels;
 
 spec! {
     /// `Sidecar` of networking.istio.io.
@@ -41,7 +40,7 @@ spec! {
 spec! {
     /// `WorkloadSelector` of networking.istio.io.
     pub struct WorkloadSelector {
-        labels: BTreeMap<String, String>,
+        labels: Labels,
     }
 }
 

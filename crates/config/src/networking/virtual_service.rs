@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::decode::schema::{spec, spec_enum, spec_oneof};
 use crate::duration::Duration;
+use crate::labels::Labels;
 use crate::value::Bytes;
 
 spec! {
@@ -100,7 +101,7 @@ spec! {
         authority: Option<StringMatch>,
         headers: BTreeMap<String, StringMatch>,
         port: u32,
-        source_labels: BTreeMap<String, String>,
+        source_labels: Labels,
         gateways: Vec<String>,
         query_params: BTreeMap<String, StringMatch>,
         ignore_uri_case: bool,
@@ -133,7 +134,7 @@ spec! {
         destination_subnets: Vec<String>,
         port: u32,
         source_subnet: String,
-        source_labels: BTreeMap<String, String>,
+        source_labels: Labels,
         gateways: Vec<String>,
         source_namespace: String,
     }
@@ -145,7 +146,7 @@ spec! {
         sni_hosts: Vec<String>,
         destination_subnets: Vec<String>,
         port: u32,
-        source_labels: BTreeMap<String, String>,
+        source_labels: Labels,
         gateways: Vec<String>,
         source_namespace: String,
     }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::decode::schema::spec;
+use crate::labels::Labels;
 
 spec! {
     /// `WorkloadEntry` of networking.istio.io.
     pub struct WorkloadEntry {
         address: String,
         ports: BTreeMap<String, u32>,
-        labels: BTreeMap<String, String>,
+        labels: Labels,
         network: String,
         locality: String,
         weight: u32,

@@ -1,9 +1,8 @@
 //! The workload group declarations of networking.istio.io: what its fields are and how they are read.
 
-use std::collections::BTreeMap;
-
 use super::WorkloadEntry;
 use crate::decode::schema::{spec, spec_oneof};
+use crate::labels::Labels;
 
 spec! {
     /// `WorkloadGroup` of networking.istio.io.
@@ -17,8 +16,8 @@ spec! {
 spec! {
     /// `WorkloadGroup.ObjectMeta` of networking.istio.io.
     pub struct ObjectMeta {
-        labels: BTreeMap<String, String>,
-        annotations: BTreeMap<String, String>,
+        labels: Labels,
+        annotations: Labels,
     }
 }
 

@@ -1,7 +1,5 @@
 //! The CA bundle in namespaces: where, what of it, and how often it is written.
 
-use std::collections::BTreeMap;
-
 use config::mesh::LabelSelector;
 use controllers::ca_bundle::{CaBundle, Options};
 use controllers::namespaces::Scope;
@@ -35,7 +33,7 @@ async fn merge(client: &Client, namespace: &str, name: &str, patch: Value) {
 }
 
 fn selecting(label: &str) -> LabelSelector {
-    let match_labels = BTreeMap::from([(label.to_owned(), "yes".to_owned())]);
+    let match_labels = [(label.to_owned(), "yes".to_owned())].into_iter().collect();
     LabelSelector { match_labels, ..LabelSelector::default() }
 }
 

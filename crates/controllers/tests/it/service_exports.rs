@@ -60,7 +60,7 @@ async fn services_are_exported_as_long_as_they_are_not_local_to_their_cluster() 
     }
     let (to_mesh, mesh) = watch::channel(local("*.kept.svc.cluster.local"));
     let selected = config::mesh::LabelSelector {
-        match_labels: [("mesh".to_owned(), "yes".to_owned())].into(),
+        match_labels: [("mesh".to_owned(), "yes".to_owned())].into_iter().collect(),
         ..config::mesh::LabelSelector::default()
     };
     let (to_selectors, selectors) = watch::channel(vec![selected]);

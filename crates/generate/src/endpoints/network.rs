@@ -141,7 +141,7 @@ fn rewrite(
         let attributes = Attributes {
             network: gateway.network.clone(),
             cluster: gateway.cluster.clone(),
-            labels: config::Labels::from([
+            labels: config::Labels::from_iter([
                 ("topology.istio.io/network".to_owned(), gateway.network.to_string()),
                 ("topology.istio.io/cluster".to_owned(), gateway.cluster.to_string()),
             ])

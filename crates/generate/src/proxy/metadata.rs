@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh::endpoints::Locality;
+use mesh::workloads::Labels;
 use proto::envoy::config::core::v3::{Node, node::UserAgentVersionType};
 use proto::google::protobuf::{Struct, Value, value::Kind};
 
@@ -162,9 +163,9 @@ fn ip_mode(ips: &[IpAddr]) -> IpMode {
 
 /// `LABELS`: the labels that the workload itself has, without those of its place.
 #[must_use]
-pub fn labels(meta: &Struct) -> BTreeMap<Arc<str>, Arc<str>> {
+pub fn labels(meta: &Struct) -> Labels {
     let Some(Kind::StructValue(s)) = meta.fields.get("LABELS").and_then(|v| v.kind.as_ref()) else {
-        return BTreeMap::new();
+        return Labels::new();
     };
     s.fields.iter().filter_map(|(k, v)| Some((Arc::from(k.as_str()), Arc::from(scalar(v)?)))).collect()
 }
@@ -197,7 +198,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn add_to(&self, mut labels: BTreeMap<Arc<str>, Arc<str>>) -> BTreeMap<Arc<str>, Arc<str>> {
+    fn add_to(&self, mut labels: Labels) -> Labels {
         let own = [
             ("topology.kubernetes.io/region", &self.locality.region),
             ("topology.kubernetes.io/zone", &self.locality.zone),

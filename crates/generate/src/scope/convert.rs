@@ -41,7 +41,7 @@ pub(super) fn sidecar_of<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -
         .or_else(|| oldest(&Arc::from(crate::settings(r, world).root_namespace()), false))
 }
 
-fn selector(sidecar: &Sidecar) -> Option<&BTreeMap<String, String>> {
+fn selector(sidecar: &Sidecar) -> Option<&config::Labels> {
     sidecar.workload_selector.as_ref().map(|s| &s.labels)
 }
 

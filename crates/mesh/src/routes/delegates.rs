@@ -76,6 +76,8 @@ fn both(root: &HttpMatchRequest, leaf: &HttpMatchRequest) -> HttpMatchRequest {
     let text = |leaf: &String, root: &String| if leaf.is_empty() { root.clone() } else { leaf.clone() };
     let string =
         |leaf: &Option<StringMatch>, root: &Option<StringMatch>| leaf.clone().or_else(|| root.clone());
+    let mut source_labels = root.source_labels.clone();
+    source_labels.extend(leaf.source_labels.clone());
     HttpMatchRequest {
         name: joined(&root.name, &leaf.name),
         uri: string(&leaf.uri, &root.uri),
@@ -86,7 +88,7 @@ fn both(root: &HttpMatchRequest, leaf: &HttpMatchRequest) -> HttpMatchRequest {
         without_headers: union(&root.without_headers, &leaf.without_headers),
         query_params: union(&root.query_params, &leaf.query_params),
         port: if leaf.port == 0 { root.port } else { leaf.port },
-        source_labels: union(&root.source_labels, &leaf.source_labels),
+        source_labels,
         source_namespace: text(&leaf.source_namespace, &root.source_namespace),
         gateways: if leaf.gateways.is_empty() { root.gateways.clone() } else { leaf.gateways.clone() },
         stat_prefix: text(&leaf.stat_prefix, &root.stat_prefix),

@@ -1,6 +1,5 @@
 //! Destination rules: merged, exported, looked up.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use expect_test::{Expect, expect};
 use tables::{Level, Reads};
 
 use super::{Rule, for_host};
-use crate::fixture::{check, mesh, mesh_of, settings_of};
+use crate::fixture::{by_key, check, mesh, mesh_of, settings_of};
 use crate::{Mesh, World};
 
 struct Below;
@@ -20,7 +19,7 @@ impl Level for Below {
 fn line(rule: &Rule) -> String {
     let subsets: Vec<&str> = rule.rule.subsets.iter().map(|s| s.name.as_str()).collect();
     let policy = rule.rule.traffic_policy.as_ref().and_then(|p| p.connection_pool.as_ref()?.tcp.clone());
-    let selector = rule.selector.as_ref().map(|s| format!(" for {s:?}")).unwrap_or_default();
+    let selector = rule.selector.as_ref().map(|s| format!(" for {:?}", by_key(s))).unwrap_or_default();
     let limit = policy.map(|t| format!(" limit {}", t.max_connections)).unwrap_or_default();
     format!("{} subsets {subsets:?} to {:?}{limit}{selector}", rule.from.join("+"), rule.export_to)
 }
@@ -102,8 +101,7 @@ fn rules_of_different_audiences_stay_apart_unless_the_merge_is_the_old_one() {
 
 fn lookup(mesh: &Mesh, namespace: &str, labels: &[(&str, &str)], expect: &Expect) {
     let world = mesh.world();
-    let labels: BTreeMap<String, String> =
-        labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let labels: config::Labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let reads = Reads::<Below>::new();
     let (_, service) = world.services.iter().next().unwrap();
     let found = for_host(&reads, &world, &Arc::from(namespace), service, &labels);

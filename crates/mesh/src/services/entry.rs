@@ -7,6 +7,7 @@ use std::sync::Arc;
 use config::mesh::{Matcher, ServiceEntryVisibility, Visibility as Cap};
 use config::networking::{self, ServiceEntry};
 use config::{Host, Protocol, Visibility};
+use litemap::LiteMap;
 use tables::{Level, Reads};
 
 use super::claims::{declared_by, traffic_distribution};
@@ -45,7 +46,7 @@ pub(super) fn services<L: Level>(
         resolution,
         mesh_external: entry.location == networking::Location::MeshExternal,
         default_address: addresses.first().cloned().unwrap_or_else(|| UNSPECIFIED.into()),
-        cluster_vips: BTreeMap::new(),
+        cluster_vips: LiteMap::new(),
         addresses,
         auto_allocated_v4: None,
         auto_allocated_v6: None,
@@ -56,8 +57,8 @@ pub(super) fn services<L: Level>(
         declared_accounts: sorted(&entry.subject_alt_names),
         external_name: None,
         aliases: Vec::new(),
-        external_addresses: BTreeMap::new(),
-        external_ports: BTreeMap::new(),
+        external_addresses: LiteMap::new(),
+        external_ports: LiteMap::new(),
         passthrough_target_ports: passthrough_ports(entry, resolution),
         node_local: false,
         traffic_distribution: traffic_distribution(r, ground, key, "", &fact.meta),
@@ -100,14 +101,14 @@ pub(crate) fn port(p: &networking::ServicePort) -> Port {
     Port { name: p.name.as_str().into(), number: p.number, protocol: Protocol::parse(&p.protocol) }
 }
 
-fn target_ports(entry: &ServiceEntry) -> BTreeMap<u32, TargetPort> {
+fn target_ports(entry: &ServiceEntry) -> LiteMap<u32, TargetPort> {
     let target = |p: &networking::ServicePort| if p.target_port > 0 { p.target_port } else { p.number };
     entry.ports.iter().map(|p| (p.number, TargetPort::Number(target(p)))).collect()
 }
 
-fn passthrough_ports(entry: &ServiceEntry, resolution: Resolution) -> BTreeMap<u32, u32> {
+fn passthrough_ports(entry: &ServiceEntry, resolution: Resolution) -> LiteMap<u32, u32> {
     if resolution != Resolution::Passthrough {
-        return BTreeMap::new();
+        return LiteMap::new();
     }
     entry.ports.iter().filter(|p| p.target_port != 0).map(|p| (p.number, p.target_port)).collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use config::kubernetes as kube;
 use config::{Host, Protocol};
+use litemap::LiteMap;
 use tables::{Level, Reads, Table};
 
 use super::claims::{declared_by, traffic_distribution};
@@ -38,7 +39,7 @@ pub(super) fn service<L: Level>(
     };
     let vips = vips(spec);
     let ports: Vec<Port> = spec.ports.iter().map(port).collect();
-    let target_ports: BTreeMap<_, _> = spec.ports.iter().map(|p| (number(p.port), target_port(p))).collect();
+    let target_ports: LiteMap<_, _> = spec.ports.iter().map(|p| (number(p.port), target_port(p))).collect();
     let (external_addresses, external_ports) = externals(r, nodes, key, fact);
     let words = meta.annotations.get("networking.istio.io/exportTo").filter(|w| !w.is_empty());
     let words = words.into_iter().flat_map(|w| w.split(',')).map(str::trim);
@@ -67,7 +68,7 @@ pub(super) fn service<L: Level>(
         aliases: Vec::new(),
         external_addresses: by_cluster(key, external_addresses),
         external_ports,
-        passthrough_target_ports: BTreeMap::new(),
+        passthrough_target_ports: LiteMap::new(),
         node_local: spec.internal_traffic_policy == "Local",
         traffic_distribution: traffic_distribution(r, ground, key, &spec.traffic_distribution, meta),
         publish_not_ready: spec.publish_not_ready_addresses,
@@ -105,8 +106,9 @@ fn vips(spec: &kube::Service) -> Vec<Arc<str>> {
     spec.addresses().into_iter().map(Arc::from).collect()
 }
 
-fn by_cluster<T>(key: &ObjectKey, values: Vec<T>) -> BTreeMap<Arc<str>, Vec<T>> {
-    if values.is_empty() { BTreeMap::new() } else { BTreeMap::from([(key.cluster.clone(), values)]) }
+fn by_cluster<T>(key: &ObjectKey, values: Vec<T>) -> LiteMap<Arc<str>, Vec<T>> {
+    let all = if values.is_empty() { Vec::new() } else { vec![(key.cluster.clone(), values)] };
+    all.into_iter().collect()
 }
 
 /// The identities that annotations name: full ones, and service accounts of the same namespace.
@@ -126,7 +128,7 @@ fn accounts(settings: &Settings, key: &ObjectKey, meta: &config::Meta) -> Vec<Ar
     out
 }
 
-type NodePorts = BTreeMap<Arc<str>, BTreeMap<u32, u32>>;
+type NodePorts = LiteMap<Arc<str>, LiteMap<u32, u32>>;
 
 /// Where the service is reached from outside its cluster.
 fn externals<L: Level>(
@@ -137,7 +139,7 @@ fn externals<L: Level>(
 ) -> (Vec<Arc<str>>, NodePorts) {
     let (spec, meta) = (&*fact.spec, &*fact.meta);
     let mut addresses: Vec<Arc<str>> = Vec::new();
-    let mut ports = BTreeMap::new();
+    let mut ports = LiteMap::new();
     if spec.r#type == "LoadBalancer" {
         for ingress in &spec.load_balancer_ingress {
             let address = if ingress.ip.is_empty() { &ingress.hostname } else { &ingress.ip };
@@ -167,6 +169,7 @@ fn node_addresses<L: Level>(
     selector: &str,
 ) -> Vec<Arc<str>> {
     let selector: BTreeMap<String, String> = serde_json::from_str(selector).unwrap_or_default();
+    let selector: config::Labels = selector.into_iter().collect();
     let own = nodes.all(r).filter(|(node, _)| node.cluster == key.cluster);
     own.filter(|(_, fact)| config::labels::subset_of(&selector, &fact.meta.labels))
         .filter_map(|(_, fact)| fact.spec.addresses.iter().find(|a| a.r#type == "ExternalIP"))

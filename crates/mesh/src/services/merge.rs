@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use litemap::LiteMap;
 use tables::{Level, Reads, Table};
 
 use super::{Claim, Registry, Resolution, Service, multicluster};
@@ -54,7 +55,7 @@ fn of_clusters(services: &[&Service]) -> Option<Service> {
     let (first, others) = services.split_first()?;
     let mut out = (*first).clone();
     for other in others {
-        let absent = |mine: &mut std::collections::BTreeMap<Arc<str>, Vec<Arc<str>>>, theirs: &_| {
+        let absent = |mine: &mut LiteMap<Arc<str>, Vec<Arc<str>>>, theirs: &_| {
             for (cluster, addresses) in theirs {
                 mine.entry(Arc::clone(cluster)).or_insert_with(|| Vec::clone(addresses));
             }

@@ -2,12 +2,12 @@
 //! common name `<service>.<namespace>.svc.clusterset.local` that an imported service has everywhere
 //! (as pilot/pkg/serviceregistry/kube/controller: `serviceexportcache.go`, `serviceimportcache.go`).
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::host::{self, CLUSTER_SET};
 use config::{Host, Switches};
+use litemap::LiteMap;
 use tables::{Level, Reads, Table};
 
 use super::Service;
@@ -101,7 +101,7 @@ fn vips<L: Level>(
     imports: &Table<ServiceImportFacts>,
     namespace: &Arc<str>,
     name: &Arc<str>,
-) -> BTreeMap<Arc<str>, Vec<Arc<str>>> {
+) -> LiteMap<Arc<str>, Vec<Arc<str>>> {
     let named = imports.bucket::<ImportsOf, L>(r, &(namespace.clone(), name.clone()));
     let seen = named.filter(|(key, _)| ground.seen(r, key).is_some());
     let of = seen.map(|(key, import)| {

@@ -1,15 +1,15 @@
 //! The labels of workloads: what upstream adds to them, and what it reads from them.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use config::Shared;
+use litemap::LiteMap;
 
 use crate::endpoints::Locality;
 
 /// Labels as rows of services hold them.
-pub(crate) type Labels = BTreeMap<Arc<str>, Arc<str>>;
+pub type Labels = LiteMap<Arc<str>, Arc<str>>;
 
 /// `security.istio.io/tlsMode`.
 pub(crate) const TLS_MODE: &str = "security.istio.io/tlsMode";
@@ -169,7 +169,9 @@ pub(crate) struct Place<'a> {
 
 /// Labels of metadata as labels of rows.
 pub(crate) fn shared<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> Labels {
-    labels.into_iter().map(|(k, v)| (config::text(k), config::text(v))).collect()
+    let mut out: Vec<_> = labels.into_iter().map(|(k, v)| (config::text(k), config::text(v))).collect();
+    out.shrink_to_fit();
+    out.into_iter().collect()
 }
 
 /// The locality that a workload's own labels claim (as pkg/model: `GetLocalityLabel`, `SanitizeLocalityLabel`).

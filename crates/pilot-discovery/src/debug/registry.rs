@@ -109,14 +109,14 @@ fn texts(labels: &impl LabelSet) -> Value {
     object_or_null(labels.pairs().map(|(name, value)| (name.to_owned(), value.into())).collect())
 }
 
-fn numbers(map: &BTreeMap<u32, u32>) -> Value {
-    object_or_null(map.iter().map(|(from, to)| (from.to_string(), (*to).into())).collect())
+fn numbers<'m>(map: impl IntoIterator<Item = (&'m u32, &'m u32)>) -> Value {
+    object_or_null(map.into_iter().map(|(from, to)| (from.to_string(), (*to).into())).collect())
 }
 
 /// As `AddressMap`.
-fn addresses(by_cluster: &BTreeMap<Arc<str>, Vec<Arc<str>>>) -> Value {
+fn addresses<'m>(by_cluster: impl IntoIterator<Item = (&'m Arc<str>, &'m Vec<Arc<str>>)>) -> Value {
     let list = |all: &Vec<Arc<str>>| all.iter().map(|address| Value::from(&**address)).collect::<Value>();
-    let all = by_cluster.iter().filter(|(_, all)| !all.is_empty());
+    let all = by_cluster.into_iter().filter(|(_, all)| !all.is_empty());
     json!({ "Addresses": object_or_null(all.map(|(cluster, all)| (cluster.to_string(), list(all))).collect()) })
 }
 

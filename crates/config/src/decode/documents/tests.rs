@@ -48,7 +48,7 @@ fn first_route(spec: &VirtualService) -> &HttpRoute {
 fn a_virtual_service_is_read_with_its_places() {
     let object = only(REVIEWS);
     assert_eq!(object.meta.to_string(), "VirtualService default/reviews");
-    assert_eq!(object.meta.labels["app"], "reviews");
+    assert_eq!(object.meta.labels.get("app").unwrap(), "reviews");
     let spec = object.get::<VirtualService>().unwrap();
     let route = first_route(spec);
     assert_eq!(route.r#match[0].uri.as_ref().unwrap().match_type, Some(MatchType::Prefix("/a".to_owned())));

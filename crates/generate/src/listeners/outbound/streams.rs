@@ -1,7 +1,7 @@
 //! Chains of TCP and TLS ports: routes of virtual services, else straight to the service
 //! (as pilot/pkg/networking/core/tls.go).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use config::networking::RouteDestination;
@@ -32,7 +32,7 @@ pub(super) struct StreamRoutes<'a> {
 /// What a match says of the caller and the listener; all known when configuration is made.
 struct Source<'m> {
     gateways: &'m [String],
-    labels: &'m BTreeMap<String, String>,
+    labels: &'m config::Labels,
     port: u32,
     namespace: &'m str,
 }
