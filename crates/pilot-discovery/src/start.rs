@@ -157,7 +157,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let metrics = new_metrics();
     let events = Arc::new(Events::default());
 
-    let Facts { sources, clusters, first, changes, arriving } = facts(&options, &metrics).await?;
+    let Facts { sources, clusters, mut first, changes, mut arriving } = facts(&options, &metrics).await?;
     let settings = sources.mesh().settings().clone();
     let trust_domain = TrustDomain::new(&settings.mesh.trust_domain);
     let mesh_places = sources.mesh().places();
@@ -165,9 +165,12 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let effective = sources.mesh().effective();
 
     let cluster = clusters.as_ref().and_then(|clusters| clusters.client(clusters.own()));
-    let identity =
-        trust::Identity::open(&options, clusters.as_ref(), &effective, &trust_domain, (&clock, &metrics))
-            .await?;
+    // keys are made while lists come in
+    let (identity, listed) = tokio::try_join!(
+        trust::Identity::open(&options, clusters.as_ref(), &effective, &trust_domain, (&clock, &metrics)),
+        listed(clusters.as_ref(), &mut arriving),
+    )?;
+    first.merge(listed);
     let authority = identity.authority.clone();
     let admission =
         Admission::new(identity.chain.clone(), clock.clone(), rules_of(&options, settings.root_namespace()));
@@ -262,38 +265,46 @@ fn debounce_of(options: &Options) -> Debounce {
     )
 }
 
-/// Everything that is read, as it stands at first, and how it changes.
+/// What is read, and how it changes.
 struct Facts {
     sources: Sources,
     clusters: Option<Directory>,
+    /// What files say.
     first: Change,
     changes: mpsc::Sender<Change>,
     arriving: mpsc::Receiver<Change>,
 }
 
-/// Reads everything, and waits until every list of an API server is complete.
+/// Reads files and begins to read the API server.
 async fn facts(options: &Options, metrics: &Metrics) -> Result<Facts, Failure> {
     let client = match options.kubernetes {
         true => Some(kubernetes::connect(options.kubeconfig.as_deref(), options.pace).await?),
         false => None,
     };
-    let mut sources = sources_of(options, client.as_ref()).await;
-    let (changes, mut arriving) = mpsc::channel(16);
-    let clusters = client.map(|client| {
+    let (changes, arriving) = mpsc::channel(16);
+    let clusters = client.clone().map(|client| {
         let counters = kubernetes::Counters::register(metrics);
         kubernetes::begin(client, clusters_of(options), counters, changes.clone())
     });
+    let mut sources = sources_of(options, client.as_ref()).await;
     let (sources, first) = tokio::task::spawn_blocking(move || {
         let first = sources.load();
         (sources, first)
     })
     .await?;
-    let mut first = first?;
-    if clusters.is_some() {
-        tracing::info!(target: "kube", "waiting until everything is read from the API server");
-        first.merge(arriving.recv().await.ok_or("the reader of the API server ended")?);
+    Ok(Facts { sources, clusters, first: first?, changes, arriving })
+}
+
+/// What an API server has, as soon as every list of it is complete.
+async fn listed(
+    clusters: Option<&Directory>,
+    arriving: &mut mpsc::Receiver<Change>,
+) -> Result<Change, Failure> {
+    if clusters.is_none() {
+        return Ok(Change::default());
     }
-    Ok(Facts { sources, clusters, first, changes, arriving })
+    tracing::info!(target: "kube", "waiting until everything is read from the API server");
+    Ok(arriving.recv().await.ok_or("the reader of the API server ended")?)
 }
 
 impl Listeners {

@@ -91,7 +91,7 @@ async fn every_metric_is_there_with_its_type_and_its_labels() {
     let mut stream = Stream::new(channel, Variant::Sotw, node, http::HeaderMap::new());
     let service = json!({"metadata": {"name": "cart"}, "spec": {"ports": [{"name": "http", "port": 80}]}});
     apply::<Service>(&client, "shop", service).await;
-    page(&running, "/metrics", |text| text.contains("pilot_services 1\n")).await;
+    page(&running, "/debug/registryz", |text| text.contains("cart.shop.svc.cluster.local")).await;
     let names = |of: &TypeUrl| match of {
         TypeUrl::Endpoint => vec!["outbound|80||cart.shop.svc.cluster.local".to_owned()],
         TypeUrl::Route => vec!["80".to_owned()],
