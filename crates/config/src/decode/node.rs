@@ -1,5 +1,9 @@
 //! The tree between text and types: what YAML or JSON said, with the position of everything.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
 use crate::value::Value;
 
 /// A place in a text; both count from 1, 0 means unknown.
@@ -69,6 +73,16 @@ impl Node {
         entries.iter().find(|(k, _)| k.name == name).map(|(_, v)| v)
     }
 
+    /// The elements of a list; none for anything else.
+    pub fn elements(&self) -> &[Self] {
+        if let Content::List(elements) = &self.content { elements } else { &[] }
+    }
+
+    /// The members of an object in their order; none for anything else.
+    pub fn members(&self) -> &[(Key, Self)] {
+        if let Content::Object(members) = &self.content { members } else { &[] }
+    }
+
     /// The text, if it is a string.
     pub fn as_str(&self) -> Option<&str> {
         if let Content::String(s) = &self.content { Some(s) } else { None }
@@ -92,6 +106,74 @@ impl Node {
                 Value::Object(m.iter().map(|(k, v)| (k.name.clone(), v.to_value())).collect())
             }
         }
+    }
+}
+
+impl From<Content> for Node {
+    /// Without a position.
+    fn from(content: Content) -> Self {
+        Self { at: Mark::default(), content }
+    }
+}
+
+/// A tree without positions, as what an API server sends is read. Of members of the same name the first counts.
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Tree).map(Self::from)
+    }
+}
+
+struct Tree;
+
+impl<'de> Visitor<'de> for Tree {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
+        Ok(Content::Integer(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
+        Ok(Content::Integer(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
+        Ok(Content::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
+        Ok(Content::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Content, E> {
+        Ok(Content::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element()? {
+            elements.push(element);
+        }
+        Ok(Content::List(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let mut members = Vec::new();
+        while let Some((name, value)) = map.next_entry()? {
+            members.push((Key { at: Mark::default(), name }, value));
+        }
+        Ok(Content::Object(members))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use config::decode::{Decoded, Node, from_node};
+use config::decode::{Decoded, from_node};
 use config::{Kind, Meta, Problem, Severity, label, text};
 use kube::runtime::watcher::Event;
 use mesh::{Batch, ObjectKey};
@@ -135,7 +135,7 @@ impl Held {
         }
         let mut verdict = self.judged.then(|| self.verdict(&key, &raw));
         let tree = raw.into_tree(self.kind, &self.api_version);
-        let Decoded { mut objects, mut problems } = from_node(&self.origin, &Node::from(&tree), "");
+        let Decoded { mut objects, mut problems } = from_node(&self.origin, &tree, "");
         let object = objects.pop();
         let was_told = old.is_some_and(|row| row.told);
         if let Some(verdict) = &mut verdict

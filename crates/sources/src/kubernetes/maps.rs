@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::decode::{Node, from_node};
+use config::decode::from_node;
 use config::{Kind, Object};
 use futures_util::StreamExt as _;
 use kube::Client;
@@ -57,10 +57,8 @@ async fn follow_one(client: Client, namespace: String, name: String, known: Arc<
         labels: None,
         streaming: false,
     };
-    let object = |raw: Raw| {
-        let tree = raw.into_tree(Kind::ConfigMap, "v1");
-        from_node(&origin, &Node::from(&tree), "").objects.pop().map(Arc::new)
-    };
+    let object =
+        |raw: Raw| from_node(&origin, &raw.into_tree(Kind::ConfigMap, "v1"), "").objects.pop().map(Arc::new);
     let set = |object: Option<Arc<Object>>| {
         known.send_if_modified(|known| match object {
             Some(object) => known.maps.insert(name.clone(), object.clone()).is_none_or(|old| old != object),

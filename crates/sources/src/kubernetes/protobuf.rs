@@ -6,9 +6,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use config::decode::rfc3339;
+use config::decode::{Content, Key, Mark, Node, rfc3339};
 use prost::Message;
-use serde_json::{Map, Value};
 
 use super::raw::Raw;
 
@@ -224,46 +223,53 @@ struct PodIp {
 
 /// A tree under way: what is empty is left out, as in the JSON of an API server.
 #[derive(Default)]
-struct Tree(Map<String, Value>);
+struct Tree(Vec<(Key, Node)>);
 
 impl Tree {
+    fn put(&mut self, name: String, content: Content) {
+        self.0.push((Key { at: Mark::default(), name }, content.into()));
+    }
+
     fn text(mut self, key: &str, text: String) -> Self {
         if !text.is_empty() {
-            self.0.insert(key.to_owned(), Value::String(text));
+            self.put(key.to_owned(), Content::String(text));
         }
         self
     }
 
     fn flag(mut self, key: &str, on: bool) -> Self {
         if on {
-            self.0.insert(key.to_owned(), Value::Bool(true));
+            self.put(key.to_owned(), Content::Bool(true));
         }
         self
     }
 
     fn number(mut self, key: &str, number: i64) -> Self {
         if number != 0 {
-            self.0.insert(key.to_owned(), number.into());
+            self.put(key.to_owned(), Content::Integer(number.into()));
         }
         self
     }
 
     fn texts(self, key: &str, texts: BTreeMap<String, String>) -> Self {
-        let members = texts.into_iter().map(|(key, text)| (key, Value::String(text))).collect();
-        self.member(key, Self(members))
+        let mut members = Self::default();
+        for (name, text) in texts {
+            members.put(name, Content::String(text));
+        }
+        self.member(key, members)
     }
 
     fn member(mut self, key: &str, members: Self) -> Self {
         if !members.0.is_empty() {
-            self.0.insert(key.to_owned(), Value::Object(members.0));
+            self.put(key.to_owned(), Content::Object(members.0));
         }
         self
     }
 
     fn items<T>(mut self, key: &str, items: Vec<T>, tree: impl Fn(T) -> Self) -> Self {
         if !items.is_empty() {
-            let items = items.into_iter().map(|item| Value::Object(tree(item).0)).collect();
-            self.0.insert(key.to_owned(), Value::Array(items));
+            let items = items.into_iter().map(|item| Content::Object(tree(item).0).into()).collect();
+            self.put(key.to_owned(), Content::List(items));
         }
         self
     }
@@ -278,7 +284,7 @@ impl Pod {
             .member("metadata", metadata.tree())
             .member("spec", spec.unwrap_or_default().tree())
             .member("status", status.unwrap_or_default().tree());
-        Raw::new(names, Value::Object(tree.0))
+        Raw::new(names, Content::Object(tree.0).into())
     }
 }
 

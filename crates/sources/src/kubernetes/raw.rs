@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use config::Kind;
+use config::decode::{Content, Key, Mark, Node};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ApiResource;
 use kube::core::DynamicResourceScope;
 use serde::{Deserialize, Deserializer, de};
-use serde_json::Value;
 
 /// The tree of one object, and the little of its metadata that a watcher needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,16 +16,23 @@ pub struct Raw {
     /// Name, namespace and resource version.
     meta: ObjectMeta,
     /// All of it, without `metadata.managedFields`.
-    tree: Value,
+    tree: Node,
 }
 
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut tree = Value::deserialize(deserializer)?;
-        let metadata = tree.get_mut("metadata").and_then(Value::as_object_mut);
-        let metadata = metadata.ok_or_else(|| de::Error::custom("an object without metadata"))?;
-        metadata.remove("managedFields");
-        let text = |key: &str| metadata.get(key).and_then(Value::as_str).map(str::to_owned);
+        let mut tree = Node::deserialize(deserializer)?;
+        let metadata = match &mut tree.content {
+            Content::Object(members) => members.iter_mut().find(|(key, _)| key.name == "metadata"),
+            _ => None,
+        };
+        let Some((_, metadata)) = metadata else {
+            return Err(de::Error::custom("an object without metadata"));
+        };
+        if let Content::Object(members) = &mut metadata.content {
+            members.retain(|(key, _)| key.name != "managedFields");
+        }
+        let text = |key: &str| metadata.get(key).and_then(Node::as_str).map(str::to_owned);
         let meta = ObjectMeta {
             name: text("name"),
             namespace: text("namespace"),
@@ -77,7 +84,7 @@ pub(crate) fn resource(kind: Kind, version: &str) -> ApiResource {
 
 impl Raw {
     /// From a tree, and what of it names the object: name, namespace, version.
-    pub(super) fn new((name, namespace, version): (String, String, String), tree: Value) -> Self {
+    pub(super) fn new((name, namespace, version): (String, String, String), tree: Node) -> Self {
         let meta = ObjectMeta {
             name: Some(name),
             namespace: Some(namespace),
@@ -113,32 +120,41 @@ impl Raw {
     }
 
     /// The tree, with kind and version, which elements of lists do not have.
-    pub(crate) fn into_tree(mut self, kind: Kind, api_version: &str) -> Value {
-        if let Some(members) = self.tree.as_object_mut() {
-            members.insert("apiVersion".to_owned(), api_version.into());
-            members.insert("kind".to_owned(), kind.name().into());
+    pub(crate) fn into_tree(mut self, kind: Kind, api_version: &str) -> Node {
+        if let Content::Object(members) = &mut self.tree.content {
+            members.retain(|(key, _)| !matches!(key.name.as_str(), "apiVersion" | "kind"));
+            for (name, text) in [("apiVersion", api_version), ("kind", kind.name())] {
+                let key = Key { at: Mark::default(), name: name.to_owned() };
+                members.push((key, Content::String(text.to_owned()).into()));
+            }
         }
         self.tree
     }
 
     /// Its unique id; empty if it has none.
     pub(crate) fn uid(&self) -> &str {
-        self.metadata("uid").and_then(Value::as_str).unwrap_or_default()
+        self.metadata("uid").and_then(Node::as_str).unwrap_or_default()
     }
 
     /// How often its spec changed.
     pub(crate) fn generation(&self) -> i64 {
-        self.metadata("generation").and_then(Value::as_i64).unwrap_or_default()
+        match self.metadata("generation").map(|node| &node.content) {
+            Some(Content::Integer(number)) => i64::try_from(*number).unwrap_or_default(),
+            _ => 0,
+        }
     }
 
     /// The types of the conditions in its status.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &str> {
         let conditions = self.tree.get("status").and_then(|status| status.get("conditions"));
-        let conditions = conditions.and_then(Value::as_array).into_iter().flatten();
-        conditions.filter_map(|condition| condition.get("type")?.as_str())
+        conditions
+            .map(Node::elements)
+            .into_iter()
+            .flatten()
+            .filter_map(|condition| condition.get("type")?.as_str())
     }
 
-    fn metadata(&self, name: &str) -> Option<&Value> {
+    fn metadata(&self, name: &str) -> Option<&Node> {
         self.tree.get("metadata")?.get(name)
     }
 
@@ -147,8 +163,8 @@ impl Raw {
     /// reads: it is written by control planes, this one among them.
     pub(crate) fn hash(&self, kind: Kind, state: &RandomState) -> u64 {
         let mut hasher = state.build_hasher();
-        for (key, value) in self.tree.as_object().into_iter().flatten() {
-            match key.as_str() {
+        for (key, value) in self.tree.members() {
+            match key.name.as_str() {
                 "apiVersion" | "kind" => {}
                 "status" if kind.is_istio() => {
                     if let Some((part, value)) = read_of_status(kind, value) {
@@ -156,12 +172,13 @@ impl Raw {
                     }
                 }
                 "metadata" => {
-                    let members = value.as_object().into_iter().flatten();
-                    for (key, value) in members.filter(|(key, _)| *key != "resourceVersion") {
-                        hash_member(key, value, &mut hasher);
+                    for (key, value) in
+                        value.members().iter().filter(|(key, _)| key.name != "resourceVersion")
+                    {
+                        hash_member(&key.name, value, &mut hasher);
                     }
                 }
-                _ => hash_member(key, value, &mut hasher),
+                name => hash_member(name, value, &mut hasher),
             }
         }
         hasher.finish()
@@ -170,49 +187,53 @@ impl Raw {
 
 /// What the mesh is deduced from in the status of one of Istio's kinds: the addresses of a ServiceEntry, the health of a
 /// WorkloadEntry.
-fn read_of_status(kind: Kind, status: &Value) -> Option<(&'static str, Cow<'_, Value>)> {
+fn read_of_status(kind: Kind, status: &Node) -> Option<(&'static str, Cow<'_, Node>)> {
     match kind {
         Kind::ServiceEntry => Some(("addresses", Cow::Borrowed(status.get("addresses")?))),
         Kind::WorkloadEntry => {
-            let conditions = status.get("conditions")?.as_array()?.iter();
-            let health: Vec<Value> =
-                conditions.filter(|condition| condition["type"] == "Healthy").cloned().collect();
-            (!health.is_empty()).then_some(("conditions", Cow::Owned(Value::Array(health))))
+            let conditions = status.get("conditions")?.elements().iter();
+            let is_health =
+                |condition: &&Node| condition.get("type").and_then(Node::as_str) == Some("Healthy");
+            let health: Vec<Node> = conditions.filter(is_health).cloned().collect();
+            (!health.is_empty()).then(|| ("conditions", Cow::Owned(Content::List(health).into())))
         }
         _ => None,
     }
 }
 
-fn hash_member(key: &str, value: &Value, hasher: &mut impl Hasher) {
+fn hash_member(key: &str, value: &Node, hasher: &mut impl Hasher) {
     hasher.write(key.as_bytes());
     hasher.write_u8(0xff);
     hash_tree(value, hasher);
 }
 
 /// Each value with a mark of what it is, so that no two trees give the same bytes.
-fn hash_tree(value: &Value, hasher: &mut impl Hasher) {
-    match value {
-        Value::Null => hasher.write_u8(0),
-        Value::Bool(b) => hasher.write(&[1, u8::from(*b)]),
-        Value::Number(number) => {
+fn hash_tree(value: &Node, hasher: &mut impl Hasher) {
+    match &value.content {
+        Content::Null => hasher.write_u8(0),
+        Content::Bool(b) => hasher.write(&[1, u8::from(*b)]),
+        Content::Integer(number) => {
             hasher.write_u8(2);
-            hasher.write(number.to_string().as_bytes());
-            hasher.write_u8(0xff);
+            hasher.write_i128(*number);
         }
-        Value::String(text) => {
+        Content::Float(number) => {
+            hasher.write_u8(6);
+            hasher.write_u64(number.to_bits());
+        }
+        Content::String(text) => {
             hasher.write_u8(3);
             hasher.write(text.as_bytes());
             hasher.write_u8(0xff);
         }
-        Value::Array(items) => {
+        Content::List(items) => {
             hasher.write_u8(4);
             hasher.write_usize(items.len());
             items.iter().for_each(|item| hash_tree(item, hasher));
         }
-        Value::Object(members) => {
+        Content::Object(members) => {
             hasher.write_u8(5);
             hasher.write_usize(members.len());
-            members.iter().for_each(|(key, value)| hash_member(key, value, hasher));
+            members.iter().for_each(|(key, value)| hash_member(&key.name, value, hasher));
         }
     }
 }

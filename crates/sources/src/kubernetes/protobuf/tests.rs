@@ -24,7 +24,7 @@ fn what_is_empty_is_not_there() {
     let Ok(Frame::Put(raw)) = frame(encoded("ADDED", &pod("7"))) else { panic!("a pod") };
     let tree =
         serde_json::json!({"metadata": {"name": "cart-1", "namespace": "shop", "resourceVersion": "7"}});
-    assert_eq!(raw, Raw::new(("cart-1".into(), "shop".into(), "7".into()), tree));
+    assert_eq!(raw, Raw::new(("cart-1".into(), "shop".into(), "7".into()), Node::from(&tree)));
 }
 
 #[test]
