@@ -168,6 +168,9 @@ impl<K: Key, O: Def> Stage<K, O> {
         let now = rows.into_iter().map(|(made, row)| self.claim(made, input, key, row, pending)).collect();
         let Some(made) = self.made.get_mut(input) else { return };
         let before = std::mem::replace(&mut made.claims, now);
+        if before.is_empty() {
+            return;
+        }
         let still: Set<Number> = made.claims.iter().copied().collect();
         for gone in before.into_iter().filter(|claim| !still.contains(claim)) {
             self.withdraw(gone, input, key, pending);
