@@ -123,10 +123,9 @@ fn selecting<'a, L: Level>(
     namespace: &Arc<str>,
     labels: &impl LabelSet,
 ) -> Option<&'a PeerPolicy> {
-    let matching = of_namespace(r, world, namespace).into_iter().filter(|p| {
-        has_selector(&p.spec)
-            && p.spec.selector.iter().all(|s| s.match_labels.iter().all(|(k, v)| labels.value(k) == Some(v)))
-    });
+    let matching = of_namespace(r, world, namespace)
+        .into_iter()
+        .filter(|p| has_selector(&p.spec) && p.spec.selector.iter().all(|s| labels.has_all(&s.match_labels)));
     matching.min_by_key(|p| (p.created, p.name.clone()))
 }
 

@@ -15,6 +15,7 @@ use config::selector::PolicyTargetReference;
 use mesh::World;
 use mesh::policies::AccessPolicy;
 use mesh::settings::Settings;
+use mesh::workloads::LabelSet;
 use proto::envoy::config::listener::v3::{Filter, filter};
 use proto::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac, permission, principal, rbac};
 use proto::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
@@ -138,11 +139,7 @@ impl Authorization {
 /// (as pilot/pkg/model/policyattachment.go: `ShouldAttachPolicy`, without waypoints).
 fn attaches(policy: &AccessPolicy, proxy: &Proxy, settings: &Settings) -> bool {
     let spec = &*policy.spec;
-    let selects = || {
-        spec.selector.iter().all(|s| {
-            s.match_labels.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|have| **have == **v))
-        })
-    };
+    let selects = || spec.selector.iter().all(|s| proxy.labels.has_all(&s.match_labels));
     let references = references(spec);
     match proxy.labels.get(GATEWAY_NAME) {
         None => references.is_empty() && selects(),

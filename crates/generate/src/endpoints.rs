@@ -9,7 +9,7 @@ use mesh::World;
 use mesh::endpoints::{Endpoint as Row, Health, Locality};
 use mesh::services::{Resolution, Service, TrafficDistribution};
 use mesh::settings::Settings;
-use mesh::workloads::WorkloadLabels;
+use mesh::workloads::{LabelSet, WorkloadLabels};
 use proto::envoy::config::core::v3::{
     Address, HealthStatus, Locality as EnvoyLocality, Metadata, Pipe, SocketAddress, address as core_address,
     socket_address::PortSpecifier,
@@ -82,7 +82,7 @@ pub fn build<L: Level>(
                     .addresses
                     .first()
                     .is_none_or(|a| a.is_empty() || row.port == 0 || a.parse::<std::net::IpAddr>().is_ok()))
-            && labels.is_none_or(|l| l.iter().all(|(k, v)| row.labels.get(k) == Some(v)))
+            && labels.is_none_or(|selector| row.labels.has_all(selector))
     };
     let groups = view.groups(rows.endpoints.iter().filter(fits));
     let mut groups = network::split(r, world, proxy, groups, dns);

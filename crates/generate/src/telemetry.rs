@@ -8,6 +8,7 @@ use config::mesh::{ExtensionProvider, MeshConfig};
 use config::telemetry::{AccessLogging, Filter, Metrics, ProviderRef, Telemetry, Tracing, WorkloadMode};
 use mesh::World;
 use mesh::policies::TelemetryPolicy;
+use mesh::workloads::LabelSet;
 use mesh::world::TelemetryPoliciesOf;
 use tables::{Level, Reads};
 
@@ -108,9 +109,7 @@ fn selects(spec: &Telemetry, proxy: &Proxy) -> bool {
             .chain(&spec.target_refs)
             .any(|t| t.kind == "Gateway" && *t.name == **gateway);
     }
-    spec.selector.as_ref().is_some_and(|s| {
-        s.match_labels.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|h| **h == **v))
-    })
+    spec.selector.as_ref().is_some_and(|s| proxy.labels.has_all(&s.match_labels))
 }
 
 /// The extension provider of a name, case ignored.

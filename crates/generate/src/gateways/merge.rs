@@ -8,7 +8,7 @@ use config::networking::{Server as Spec, ServerTlsSettingsTlsMode as Mode};
 use config::protocol::Protocol;
 use mesh::World;
 use mesh::gateways::GatewayRow;
-use mesh::workloads::ServiceTarget;
+use mesh::workloads::{LabelSet, ServiceTarget};
 use mesh::world::GatewaysOf;
 use tables::{Level, Reads};
 
@@ -76,8 +76,7 @@ fn applies<'a>(row: &'a GatewayRow, proxy: &Proxy, targets: &'a [ServiceTarget])
         return (!targets.is_empty()).then_some(Applied { row, by_labels: false, targets });
     }
     let selector = &row.gateway.selector;
-    let selected =
-        selector.iter().all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|have| **have == **v));
+    let selected = proxy.labels.has_all(selector);
     selected.then(|| Applied { row, by_labels: true, targets: targets.iter().collect() })
 }
 

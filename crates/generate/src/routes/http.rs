@@ -6,6 +6,7 @@ use config::networking::{Destination, HttpMatchRequest, HttpRoute, HttpRouteDest
 use mesh::World;
 use mesh::routes::{Head, VirtualService};
 use mesh::services::Service;
+use mesh::workloads::LabelSet;
 use proto::envoy::config::core::v3::{
     HeaderValue, HeaderValueOption, Metadata, RuntimeFractionalPercent,
     header_value_option::HeaderAppendAction,
@@ -54,7 +55,7 @@ fn source_fits<L: Level>(context: &Context<'_, L>, m: &HttpMatchRequest) -> bool
         return m.gateways.iter().any(|g| context.gateways.contains(g));
     }
     let labels = &context.proxy.labels;
-    m.source_labels.iter().all(|(k, v)| labels.get(k.as_str()).is_some_and(|have| **have == **v))
+    labels.has_all(&m.source_labels)
         && (m.source_namespace.is_empty() || *m.source_namespace == *context.proxy.namespace)
 }
 

@@ -11,6 +11,7 @@ use config::protocol::Protocol;
 use mesh::World;
 use mesh::routes::Head;
 use mesh::services::{Registry, Service};
+use mesh::workloads::LabelSet;
 use mesh::world::{HeadsSeen, Seen, ServicesNamed, ServicesSeen, SidecarsOf};
 use tables::{Level, Reads};
 
@@ -29,11 +30,7 @@ pub(super) fn sidecar_of<L: Level>(r: &Reads<L>, world: &World, proxy: &Proxy) -
         rows.into_iter()
             .find(|(_, selector, _)| match selector {
                 None => true,
-                Some(s) => {
-                    own && s
-                        .iter()
-                        .all(|(k, v)| proxy.labels.get(k.as_str()).is_some_and(|have| **have == **v))
-                }
+                Some(s) => own && proxy.labels.has_all(*s),
             })
             .map(|(name, _, _)| name.clone())
     };

@@ -13,7 +13,7 @@ use crate::inputs::Fact;
 use crate::key::{ObjectKey, WorkloadKey, WorkloadKind};
 use crate::services::{Resolution, Service};
 use crate::settings::Settings;
-use crate::workloads::labels::{Labels, looked_up, selects, shared};
+use crate::workloads::labels::{LabelSet, Labels, looked_up, shared};
 use crate::workloads::{Attributes, Workload, entries};
 use crate::world::{Workloads, WorkloadsLabelled, WorkloadsOf};
 
@@ -110,7 +110,7 @@ fn select<'a, L: Level>(
     if settings.switches.pilot_enable_serviceentry_select_pods {
         found.extend(candidates(r, sources.workloads, WorkloadKind::Pod, &key.namespace, selector));
     }
-    found.retain(|w| w.health == Health::Healthy && (dns || !w.needs_dns()) && selects(selector, &w.labels));
+    found.retain(|w| w.health == Health::Healthy && (dns || !w.needs_dns()) && w.labels.has_all(selector));
     found.sort_by_key(|w| (w.key.kind, &w.key.object.namespace, &w.key.object.name, &w.key.object.cluster));
     found
 }

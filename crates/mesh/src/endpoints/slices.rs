@@ -15,7 +15,7 @@ use crate::key::{ObjectKey, WorkloadKey, WorkloadKind};
 use crate::networks::network_of;
 use crate::services::{Resolution, Service, TargetPort, TrafficDistribution};
 use crate::settings::Settings;
-use crate::workloads::labels::{Place, WorkloadLabels, selects};
+use crate::workloads::labels::{LabelSet, Place, WorkloadLabels};
 use crate::workloads::{Attributes, Workload};
 use crate::world::{SlicesOf, WorkloadsAt};
 
@@ -208,7 +208,7 @@ pub(super) fn selected<L: Level>(
     let mut out = Vec::new();
     for entry in candidates(r, sources.workloads, WorkloadKind::Entry, &key.namespace, &service.selector) {
         let usable = entry.health == Health::Healthy && !entry.needs_dns();
-        if !usable || entry.key.object.cluster != key.cluster || !selects(&service.selector, &entry.labels) {
+        if !usable || entry.key.object.cluster != key.cluster || !entry.labels.has_all(&*service.selector) {
             continue;
         }
         let base = from_workload(r, sources, settings, entry, "");

@@ -68,7 +68,7 @@ pub fn select(candidates: Vec<Rule>, labels: &impl LabelSet) -> Option<Rule> {
     let mut general = None;
     for rule in candidates {
         match &rule.selector {
-            Some(selector) if selector.iter().all(|(k, v)| labels.value(k) == Some(v)) => return Some(rule),
+            Some(selector) if labels.has_all(selector) => return Some(rule),
             Some(_) => {}
             None => general = Some(rule),
         }

@@ -36,6 +36,11 @@ pub trait LabelSet {
     fn value(&self, name: &str) -> Option<&str>;
     /// All of them by name.
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)>;
+
+    /// Whether all labels of a selector are among them, with the same values; the empty selector selects everybody.
+    fn has_all(&self, selector: &impl LabelSet) -> bool {
+        selector.pairs().all(|(name, value)| self.value(name) == Some(value))
+    }
 }
 
 impl LabelSet for config::Labels {
@@ -169,9 +174,10 @@ pub(crate) struct Place<'a> {
 
 /// Labels of metadata as labels of rows.
 pub(crate) fn shared<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> Labels {
-    let mut out: Vec<_> = labels.into_iter().map(|(k, v)| (config::text(k), config::text(v))).collect();
-    out.shrink_to_fit();
-    out.into_iter().collect()
+    let labels = labels.into_iter().map(|(k, v)| (config::text(k), config::text(v)));
+    let mut out = Labels::with_capacity(labels.size_hint().0);
+    out.extend(labels);
+    out
 }
 
 /// The locality that a workload's own labels claim (as pkg/model: `GetLocalityLabel`, `SanitizeLocalityLabel`).
@@ -189,9 +195,4 @@ pub(crate) fn locality(labels: &config::Labels) -> Option<Locality> {
 /// The workload name a label claims.
 pub(crate) fn workload_name(labels: &config::Labels) -> Option<Arc<str>> {
     labels.get(WORKLOAD_NAME).map(|name| config::text(name))
-}
-
-/// Whether `labels` have all of `selector`; the empty selector selects everybody.
-pub(crate) fn selects(selector: &Labels, labels: &impl LabelSet) -> bool {
-    selector.iter().all(|(name, value)| labels.value(name) == Some(value))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tables::{Level, Reads};
 
 use super::Workload;
-use super::labels::{LabelSet, Labels, selects};
+use super::labels::{LabelSet, Labels};
 use crate::endpoints::Health;
 use crate::key::{ObjectKey, ServiceKey, WorkloadKey, WorkloadKind};
 use crate::services::{Port, Resolution, Service, TargetPort, multicluster};
@@ -162,7 +162,7 @@ fn selecting<'w, L: Level>(
     for (name, value) in labels.pairs() {
         let bucket = (cluster.clone(), namespace.clone(), config::text(name), config::text(value));
         let claims = world.claims.bucket::<ClaimsSelecting, L>(r, &bucket);
-        out.extend(claims.map(|(_, c)| &c.service).filter(|s| selects(&s.selector, labels)));
+        out.extend(claims.map(|(_, c)| &c.service).filter(|s| labels.has_all(&*s.selector)));
     }
     out.sort_by(|a, b| (a.created, &a.key).cmp(&(b.created, &b.key)));
     out

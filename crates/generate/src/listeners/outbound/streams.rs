@@ -8,6 +8,7 @@ use config::networking::RouteDestination;
 use config::{Host, Kind};
 use mesh::routes::Layer4;
 use mesh::services::{Port, Registry};
+use mesh::workloads::LabelSet;
 use tables::Level;
 
 use super::Outbound;
@@ -57,9 +58,8 @@ impl<'a, L: Level> Outbound<'a, L> {
     }
 
     fn applies(&self, source: &Source<'_>, port: u32) -> bool {
-        let labels = &self.proxy.labels;
         (source.gateways.is_empty() || source.gateways.iter().any(|g| g == MESH))
-            && source.labels.iter().all(|(k, v)| labels.get(k.as_str()).is_some_and(|have| **have == **v))
+            && self.proxy.labels.has_all(source.labels)
             && (source.port == 0 || source.port == port)
             && (source.namespace.is_empty() || *source.namespace == *self.proxy.namespace)
     }
