@@ -16,7 +16,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use crate::ads::{LocalTypes, Relay};
 use crate::args::EnvoyKind;
 use crate::bootstrap::{Addresses, Config, StockEnvoy, envoy_override, write};
-use crate::dns::{DnsServer, Forwarder, Naming, ResolvConf, Resolver, ResolverOptions};
+use crate::dns::{DnsServer, Naming, Resolver, ResolverOptions};
 use crate::envoy::{
     Admin, DrainPolicy, EnvoyBuild, EnvoyCommand, Launcher, Orders, Supervisor, detect_build,
 };
@@ -31,6 +31,7 @@ use crate::stats::merge::Merger;
 use crate::stats::own::OwnMetrics;
 use crate::stats::targets::scrape_targets;
 use crate::status::StatusServer;
+use process::name_servers::{Forwarder, ResolvConf};
 
 const CRL: &str = "/var/run/secrets/istio/crl/ca-crl.pem";
 const DNS_PORT: u16 = 15053;

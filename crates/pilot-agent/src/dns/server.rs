@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::answer;
-use super::forward::{Forwarder, Transport};
 use super::table::{LookupTable, Naming, spellings};
+use process::name_servers::{Forwarder, Transport};
 
 /// Questions under way at once; beyond that, datagrams wait in the socket.
 const AT_ONCE: usize = 1024;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use pilot_agent::ads::{HEALTH_INFO, LISTENER, LocalTypes, NAME_TABLE, Relay};
 use pilot_agent::control_plane::ControlPlane as Upstream;
-use pilot_agent::dns::{Family, Forwarder, LookupTable, Naming, Resolver, ResolverOptions};
+use pilot_agent::dns::{Family, LookupTable, Naming, Resolver, ResolverOptions};
+use process::name_servers::Forwarder;
 use prost::Message;
 use proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource,

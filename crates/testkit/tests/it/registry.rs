@@ -95,7 +95,7 @@ fn set(settings: &mut Settings, what: &str, body: &str) {
         "switches" => settings.switches = Arc::new(switches(body)),
         "mesh" => settings.mesh = fixture::settings(body).mesh,
         _ => {
-            let (networks, problems) = config::mesh::parse_mesh_networks("networks", body).unwrap();
+            let (networks, problems) = config::mesh::parse_mesh_networks("networks", body, true).unwrap();
             assert!(problems.is_empty(), "{problems:?}");
             settings.networks = Arc::new(networks);
         }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What the agent needs of a resolver configuration.
+/// What programs need of a resolver configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResolvConf {
     /// Name servers in the order of the file, port 53.
