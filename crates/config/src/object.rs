@@ -166,11 +166,16 @@ pub struct Origin {
 
 impl Default for Origin {
     fn default() -> Self {
-        Self { file: Arc::from(""), at: Mark::default(), fields: Box::default() }
+        Self::of(Arc::default())
     }
 }
 
 impl Origin {
+    /// A source without text, where nothing has a place.
+    pub fn of(source: Arc<str>) -> Self {
+        Self { file: source, at: Mark::default(), fields: Box::default() }
+    }
+
     /// An origin with the places of fields, given by the hash of their path.
     pub(crate) fn new(file: Arc<str>, at: Mark, mut fields: Vec<(u64, Mark)>) -> Self {
         fields.retain(|(_, mark)| mark.line > 0);

@@ -85,6 +85,7 @@ pub(crate) fn merge_batch(earlier: &mut Batch, later: Batch) {
     for (cluster, object) in later.puts {
         put(earlier, &cluster, object);
     }
+    earlier.hosts.extend(later.hosts);
     if later.settings.is_some() {
         earlier.settings = later.settings;
     }

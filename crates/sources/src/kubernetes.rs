@@ -22,7 +22,7 @@ mod remote;
 mod watch;
 
 pub use clusters::{Options, begin};
-pub use connect::{Error, connect};
+pub use connect::{Error, connect, connect_locally};
 pub use counters::Counters;
 pub use definitions::Wanted;
 pub use directory::{Directory, Other, State, Status};
@@ -32,3 +32,4 @@ pub use maps::{Maps, follow as follow_maps};
 pub use pace::Pace;
 pub use raw::Raw;
 pub use remote::{LABEL as REMOTE_SECRETS, Unusable};
+pub use watch::RENEWAL;

@@ -8,6 +8,7 @@ mod change;
 pub mod files;
 pub mod kubernetes;
 pub mod mesh_config;
+pub mod names;
 mod verdict;
 pub mod watch;
 

@@ -177,7 +177,8 @@ impl MeshConfiguration {
             self.texts.0 = texts;
         }
         if networks != self.texts.1 {
-            if let Some(networks) = read_networks(&networks, &mut problems) {
+            let hosts = settings.switches.resolve_hostname_gateways;
+            if let Some(networks) = read_networks(&networks, hosts, &mut problems) {
                 settings.networks = Arc::new(networks);
             }
             self.refused.1 = judge(&networks, &problems, &mut verdicts);
@@ -266,9 +267,9 @@ fn read_mesh(texts: &[Text], problems: &mut Vec<Problem>) -> Option<MeshConfig> 
 }
 
 /// Networks are not merged: those of the last text count.
-fn read_networks(texts: &[Text], problems: &mut Vec<Problem>) -> Option<MeshNetworks> {
+fn read_networks(texts: &[Text], hosts: bool, problems: &mut Vec<Problem>) -> Option<MeshNetworks> {
     let Some(Text { source, text, .. }) = texts.last() else { return Some(MeshNetworks::default()) };
-    settle(mesh::parse_mesh_networks(source, text), problems)
+    settle(mesh::parse_mesh_networks(source, text, hosts), problems)
 }
 
 fn settle<T>(outcome: mesh::Outcome<T>, problems: &mut Vec<Problem>) -> Option<T> {

@@ -1,49 +1,15 @@
 //! How many bytes a memo and a row take, counted by the allocator.
 #![expect(clippy::print_stdout, reason = "the figures are worth printing")]
-#![expect(unsafe_code, reason = "a counting allocator has to be a GlobalAlloc; it only adds and subtracts")]
 
+#[path = "../benches/counting.rs"]
+mod counting;
 #[path = "../benches/workload.rs"]
 #[expect(dead_code, reason = "the measurement of memory uses a part of the workload")]
 mod workload;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
-
+use counting::live;
 use tables::{Commit, Def, Derived, Index, Input, Level, Memos, Revision, Table};
 use workload::{ClusterAsk, EndpointsAsk, Fact, Mesh, fill, push};
-
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-/// What a block costs: its size rounded up as common allocators do, and their word of administration.
-fn cost(size: usize) -> usize {
-    (size + 8).next_multiple_of(16).max(32)
-}
-
-// SAFETY: everything is handed to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(cost(layout.size()), Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(cost(layout.size()), Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn live() -> usize {
-    LIVE.load(Relaxed)
-}
 
 struct Facts;
 struct Made;

@@ -87,7 +87,7 @@ async fn write<'a>(
 /// Everything that the control plane reads before it serves anybody.
 async fn read(client: Client) -> Result<Batch> {
     let (tell, mut changes) = mpsc::channel(1);
-    let _directory = kubernetes::begin(client, options(), Counters::default(), tell);
+    let _directory = kubernetes::begin(client, None, options(), Counters::default(), tell);
     let mut first = changes.recv().await.ok_or_else(|| anyhow!("the reader ended"))?;
     // that of the API server itself, which no scenario has
     first.batch.puts.retain(|(_, o)| (&*o.meta.namespace, &*o.meta.name) != ("default", "kubernetes"));
@@ -109,6 +109,7 @@ fn options() -> Options {
         kubeconfigs: None,
         insecure: String::new(),
         pace: kubernetes::Pace::default(),
+        renewal: kubernetes::RENEWAL,
     }
 }
 

@@ -84,12 +84,13 @@ fn settings(scenario: &Scenario) -> Result<Settings> {
         let outcome = config::mesh::apply_mesh_config(&settings.mesh, &file, &text);
         settings.mesh = Arc::new(outcome.map_err(|problems| said(&problems))?.0);
     }
-    if let Some((file, text)) = scenario.mesh_networks.as_ref().map(read) {
-        let outcome = config::mesh::parse_mesh_networks(&file, &text);
-        settings.networks = Arc::new(outcome.map_err(|problems| said(&problems))?.0);
-    }
     let pairs = scenario.features.iter().map(|(k, v)| (k.clone(), v.clone()));
     settings.switches = Arc::new(config::Switches::from_pairs(pairs).0);
+    if let Some((file, text)) = scenario.mesh_networks.as_ref().map(read) {
+        let outcome =
+            config::mesh::parse_mesh_networks(&file, &text, settings.switches.resolve_hostname_gateways);
+        settings.networks = Arc::new(outcome.map_err(|problems| said(&problems))?.0);
+    }
     Ok(settings)
 }
 

@@ -115,13 +115,27 @@ fn reached(workspace: &Workspace, files: &[Source]) -> BTreeSet<PathBuf> {
         for name in modules(file) {
             open.push((folder.join(format!("{name}.rs")), folder.join(&name)));
         }
-        // `#[path = "x.rs"] mod y;` and `include!("x.rs")` stand beside the file.
+        // `#[path = "x.rs"] mod y;` and `include!("x.rs")` say where, seen from beside the file.
         for other in literals_after(file, &["#[path = \"", "include!(\""]) {
             let here = path.parent().unwrap_or(Path::new(""));
-            open.push((here.join(&other), here.join(other.trim_end_matches(".rs"))));
+            let other = seen_from(here, Path::new(&other));
+            open.push((other.clone(), other.with_extension("")));
         }
     }
     reached
+}
+
+/// What `path` names where `folder` is.
+fn seen_from(folder: &Path, path: &Path) -> PathBuf {
+    let mut out = folder.to_owned();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            out.pop();
+        } else {
+            out.push(part);
+        }
+    }
+    out
 }
 
 /// Names in `mod name;` lines.

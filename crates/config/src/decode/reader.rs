@@ -108,11 +108,21 @@ impl Reader {
 
     /// Runs `read` with `.name` added to the path, and remembers where that is.
     pub fn within<T>(&mut self, name: &str, at: Mark, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.deeper(|path| path.push_str(name), at, read)
+    }
+
+    /// Runs `read` with `.`, if something stands before it, and what `name` appends added to the path.
+    fn deeper<T>(
+        &mut self,
+        name: impl FnOnce(&mut String),
+        at: Mark,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> T {
         let length = self.path.len();
         if length > 0 {
             self.path.push('.');
         }
-        self.path.push_str(name);
+        name(&mut self.path);
         self.remember(at);
         let out = read(self);
         self.path.truncate(length);
@@ -131,8 +141,8 @@ impl Reader {
 
     /// Reads the value of a known field into its slot; `null` leaves the slot alone.
     pub(crate) fn field<F: Field>(&mut self, key: &Key, field: &str, json: &str, value: &Node, slot: &mut F) {
-        let name = json_name(field, json);
-        self.within(&name, key.at, |reader| {
+        let name = |path: &mut String| push_json_name(path, field, json);
+        self.deeper(name, key.at, |reader| {
             if !value.is_null() {
                 slot.read(value, reader);
             }
@@ -161,13 +171,19 @@ impl Reader {
 
 /// The JSON name of a Rust field name, unless `json` names it.
 pub(crate) fn json_name(field: &str, json: &str) -> String {
+    let mut out = String::with_capacity(field.len().max(json.len()));
+    push_json_name(&mut out, field, json);
+    out
+}
+
+/// Appends it.
+fn push_json_name(out: &mut String, field: &str, json: &str) {
     if !json.is_empty() {
-        return json.to_owned();
+        out.push_str(json);
+        return;
     }
-    let field = field.strip_prefix("r#").unwrap_or(field);
-    let mut out = String::with_capacity(field.len());
     let mut upper = false;
-    for c in field.chars() {
+    for c in field.strip_prefix("r#").unwrap_or(field).chars() {
         if c == '_' {
             upper = true;
         } else if upper {
@@ -177,7 +193,6 @@ pub(crate) fn json_name(field: &str, json: &str) -> String {
             out.push(c);
         }
     }
-    out
 }
 
 /// Whether a key a user wrote names a field: by its JSON name or by its snake-case name.
@@ -213,9 +228,13 @@ pub(crate) fn path_hash(path: &str) -> u64 {
 
 /// The name nearest to what was written, if it is near enough to be a typo of it.
 pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (written.chars().count() / 3).min(3);
+    let length = written.chars().count();
+    let limit = (length / 3).min(3);
+    let written = written.to_lowercase();
     known
-        .map(|name| (distance(&written.to_lowercase(), &name.to_lowercase()), name))
+        // as many edits as one is longer there are at least
+        .filter(|name| name.chars().count().abs_diff(length) <= limit)
+        .map(|name| (distance(&written, &name.to_lowercase()), name))
         .filter(|(d, _)| *d <= limit)
         .min()
         .map(|(_, name)| name)

@@ -203,17 +203,16 @@ fn connection_settings(settings: &ConnectionSettings, out: &mut Findings) {
 
 /// What is wrong with the networks of a mesh.
 ///
-/// As `pkg/config/validation/agent: ValidateMeshNetworks`; names of gateways are allowed as they are there by
-/// default.
-pub(super) fn mesh_networks(networks: &MeshNetworks) -> Vec<Finding> {
+/// As `pkg/config/validation/agent: ValidateMeshNetworks`; `hosts` says whether addresses of gateways may be names.
+pub(super) fn mesh_networks(networks: &MeshNetworks, hosts: bool) -> Vec<Finding> {
     let mut out = Findings::default();
     for (name, each) in &networks.networks {
-        network(&format!("networks.{name}"), each, &mut out);
+        network(&format!("networks.{name}"), each, hosts, &mut out);
     }
     out.0
 }
 
-fn network(path: &str, network: &Network, out: &mut Findings) {
+fn network(path: &str, network: &Network, hosts: bool, out: &mut Findings) {
     for (index, endpoints) in network.endpoints.iter().enumerate() {
         match &endpoints.ne {
             Some(Ne::FromCidr(cidr)) if !is_network(cidr) => {
@@ -237,6 +236,10 @@ fn network(path: &str, network: &Network, out: &mut Findings) {
             Some(Gw::Address(address)) if address.parse::<IpAddr>().is_err() && !host::is_name(address) => {
                 let path = format!("{path}.address");
                 out.add(path, format!("{address:?} is neither an address nor a name"), "");
+            }
+            Some(Gw::Address(address)) if !hosts && address.parse::<IpAddr>().is_err() => {
+                let hint = "RESOLVE_HOSTNAME_GATEWAYS=true allows names";
+                out.add(format!("{path}.address"), format!("{address:?} is not an address"), hint);
             }
             _ => {}
         }

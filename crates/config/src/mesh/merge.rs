@@ -111,18 +111,23 @@ fn fill<T: Clone>(slot: &mut Option<T>, below: &Option<T>) {
     }
 }
 
-/// The networks of a mesh.
+/// The networks of a mesh, whose gateways may have a host for an address if `hosts` says so (`RESOLVE_HOSTNAME_GATEWAYS`).
 ///
 /// # Errors
 /// The problems, at least one of them an error, each with its place.
 ///
 /// As `pkg/config/mesh/mesh.go: ParseMeshNetworks`.
-pub fn parse_mesh_networks(file: &str, text: &str) -> Outcome<MeshNetworks> {
-    read(file, text, check::mesh_networks, |root, reader| {
-        let mut networks = MeshNetworks::default();
-        networks.read(root, reader);
-        networks
-    })
+pub fn parse_mesh_networks(file: &str, text: &str, hosts: bool) -> Outcome<MeshNetworks> {
+    read(
+        file,
+        text,
+        |networks| check::mesh_networks(networks, hosts),
+        |root, reader| {
+            let mut networks = MeshNetworks::default();
+            networks.read(root, reader);
+            networks
+        },
+    )
 }
 
 /// Reads the only document of a text; an empty text is an empty object.

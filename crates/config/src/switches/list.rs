@@ -32,10 +32,14 @@ switches! {
         "Custom resources that are not read, as plural.group or *.suffix, separated by commas.";
     PILOT_INCLUDE_RESOURCES pilot_include_resources: String = text(""),
         "Of those not read, custom resources that are read all the same.";
+    EXTERNAL_ISTIOD external_istiod: bool = false,
+        "Of other clusters those get the mesh's roots that name this one in topology.istio.io/controlPlaneClusters, not those without another root.";
     PILOT_REMOTE_CLUSTER_TIMEOUT pilot_remote_cluster_timeout: Duration = Duration::from_secs(30),
         "How long the start waits for another cluster.";
     PILOT_MULTICLUSTER_KUBECONFIG_PATH pilot_multicluster_kubeconfig_path: String = text(""),
         "A folder of kubeconfigs, or one, that name other clusters instead of Secrets.";
+    LOCAL_CLUSTER_SECRET_WATCHER local_cluster_secret_watcher: bool = false,
+        "With EXTERNAL_ISTIOD: Secrets that name other clusters are those of the cluster this runs in, not of the configuring one.";
     PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS pilot_insecure_multicluster_kubeconfig_options: String = text(""),
         "What kubeconfigs of other clusters may have though it runs or reads something here: exec, tokenFile, clientCertificate, clientKey, certificateAuthority, or the name of an authentication provider.";
     ENABLE_LEADER_ELECTION enable_leader_election: bool = true,
@@ -66,6 +70,8 @@ switches! {
     PILOT_CERT_PROVIDER pilot_cert_provider: String = text("istiod"),
         "Who gives the control plane's own certificate, unless there are files of it: istiod, k8s.io/SIGNER, or none.";
     ROOT_CA_DIR root_ca_dir: String = text("./etc/cacerts"), "The folder of a plugged-in CA.";
+    USE_REMOTE_CERTS use_remote_certs: bool = false,
+        "The files of a plugged-in CA that are not there are those of the Secret cacerts of the configuring cluster.";
     DEFAULT_WORKLOAD_CERT_TTL default_workload_cert_ttl: Duration = Duration::from_secs(24 * 3600),
         "Lifetime of a certificate if the request names none.";
     MAX_WORKLOAD_CERT_TTL max_workload_cert_ttl: Duration = Duration::from_secs(2160 * 3600),
@@ -134,6 +140,8 @@ switches! {
         "The longest gRPC message taken, in bytes.";
 
     // services and workloads
+    RESOLVE_HOSTNAME_GATEWAYS resolve_hostname_gateways: bool = true,
+        "Gateways between networks may have a host for an address: it is resolved here.";
     PILOT_ENABLE_SERVICEENTRY_SELECT_PODS pilot_enable_serviceentry_select_pods: bool = true,
         "ServiceEntries may select pods.";
     PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES pilot_enable_k8s_select_workload_entries: bool = true,

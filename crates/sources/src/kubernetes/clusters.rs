@@ -43,6 +43,10 @@ pub struct Options {
     pub remote_workloads: bool,
     /// `PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER`: whether Secrets of other clusters are read.
     pub remote_credentials: bool,
+    /// After this long a watch is begun anew; a connection that is silent for longer is dead. [`RENEWAL`], but in tests.
+    ///
+    /// [`RENEWAL`]: super::RENEWAL
+    pub renewal: Duration,
     /// Where Secrets name other clusters (`--clusterRegistriesNamespace`).
     pub registries_namespace: String,
     /// `PILOT_MULTICLUSTER_KUBECONFIG_PATH`: where kubeconfigs name them instead.
@@ -82,6 +86,8 @@ impl Member {
 struct Owner {
     options: Options,
     own: Instance,
+    /// Who has the Secrets that name other clusters, if they are not in our own.
+    registries: Option<Client>,
     members: BTreeMap<Arc<str>, Member>,
     /// Whether it is known which clusters Secrets name.
     members_known: bool,
@@ -99,9 +105,11 @@ struct Owner {
 
 /// Begins to read our own cluster by `client`, and all others that it names. The first of the `changes` comes when every
 /// list is complete (of a cluster that takes too long, later): it is the whole state. It ends when nobody receives changes.
+/// Other clusters are named by Secrets that `registries` answers for; `None` for those of our own.
 #[must_use]
 pub fn begin(
     client: Client,
+    registries: Option<Client>,
     options: Options,
     counters: Counters,
     changes: mpsc::Sender<Change>,
@@ -113,6 +121,7 @@ pub fn begin(
     let owner = Owner {
         options,
         own,
+        registries,
         members: BTreeMap::new(),
         members_known: false,
         number: 0,
@@ -137,6 +146,7 @@ impl Options {
             multicluster: self.multicluster.clone(),
             remote_workloads: self.remote_workloads,
             remote_credentials: self.remote_credentials,
+            renewal: self.renewal,
         }
     }
 }
@@ -144,11 +154,13 @@ impl Options {
 impl Owner {
     async fn run(mut self) {
         let (tell, mut named) = mpsc::channel(1);
-        let (client, namespace) = (self.own.client().clone(), self.options.registries_namespace.clone());
+        let elsewhere = self.registries.is_some();
+        let client = self.registries.take().unwrap_or_else(|| self.own.client().clone());
+        let namespace = self.options.registries_namespace.clone();
         let own = self.options.cluster.clone();
         let _named_by = match self.options.kubeconfigs.clone() {
             Some(path) => Task::spawn(Kubeconfigs::new(path, own).follow(tell, |remotes| remotes)),
-            None => Task::spawn(remote::follow(client, namespace, own, tell, |remotes| remotes)),
+            None => Task::spawn(remote::follow(client, elsewhere, namespace, own, tell, |remotes| remotes)),
         };
         loop {
             let deadline = self.members.values().filter(|m| m.is_awaited()).map(|m| m.deadline).min();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
 use std::sync::Arc;
 
-use config::decode::{Decoded, from_node};
+use config::decode::Decoded;
 use config::{Kind, Meta, Problem, Severity, label, text};
 use kube::runtime::watcher::Event;
 use mesh::{Batch, ObjectKey};
@@ -134,8 +134,7 @@ impl Held {
             return;
         }
         let mut verdict = self.judged.then(|| self.verdict(&key, &raw));
-        let tree = raw.into_tree(self.kind, &self.api_version);
-        let Decoded { mut objects, mut problems } = from_node(&self.origin, &tree, "");
+        let Decoded { mut objects, mut problems } = raw.decode(self.kind, &self.api_version, &self.origin);
         let object = objects.pop();
         let was_told = old.is_some_and(|row| row.told);
         if let Some(verdict) = &mut verdict

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::definitions::{self, Defined, Sought, Wanted};
 use super::held::Held;
 use super::raw::{Raw, resource};
-use super::watch::{Told, Trouble, Watched};
+use super::watch::{Told, Trouble, Watched, seconds};
 use crate::change::Change;
 
 /// The kinds of Kubernetes that the mesh is deduced from.
@@ -101,6 +101,8 @@ pub(crate) struct Reading {
     pub(crate) remote_workloads: bool,
     /// Whether their Secrets are (`PILOT_ENABLE_REMOTE_CREDENTIALS_CONTROLLER`).
     pub(crate) remote_credentials: bool,
+    /// After this long watches are begun anew.
+    pub(crate) renewal: Duration,
 }
 
 /// How API servers serve the Multi-Cluster Services API, and what of it is read.
@@ -367,6 +369,7 @@ impl Instance {
             fields: fields(kind).map(str::to_owned),
             labels: None,
             streaming: self.streaming,
+            renewed: seconds(self.reading.renewal),
         };
         let held = Held::new(kind, &version, &self.cluster, &self.reading.revision);
         let judges = self.role == Role::Config && kind.is_configuration();

@@ -10,7 +10,7 @@ use kube::config::Kubeconfig;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::remote::{Remote, Remotes};
+use super::remote::{Origin, Remote, Remotes};
 use crate::files::walk::{self, Stamp};
 use crate::watch::{hear, rest};
 
@@ -121,7 +121,7 @@ impl Kubeconfigs {
             } else {
                 all.insert(
                     cluster.clone(),
-                    Remote { secret: from, uid: None, kubeconfig: kubeconfig.clone() },
+                    Remote { secret: from, origin: Origin::File, kubeconfig: kubeconfig.clone() },
                 );
             }
         }

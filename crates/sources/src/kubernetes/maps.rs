@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use config::decode::from_node;
 use config::{Kind, Object};
 use futures_util::StreamExt as _;
 use kube::Client;
@@ -11,7 +10,7 @@ use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
 use super::raw::{Raw, resource};
-use super::watch::Watched;
+use super::watch::{RENEWAL, Watched, seconds};
 
 /// ConfigMaps by name, those that are there.
 pub type Maps = BTreeMap<String, Arc<Object>>;
@@ -56,9 +55,9 @@ async fn follow_one(client: Client, namespace: String, name: String, known: Arc<
         fields: Some(format!("metadata.name={name}")),
         labels: None,
         streaming: false,
+        renewed: seconds(RENEWAL),
     };
-    let object =
-        |raw: Raw| from_node(&origin, &raw.into_tree(Kind::ConfigMap, "v1"), "").objects.pop().map(Arc::new);
+    let object = |raw: Raw| raw.decode(Kind::ConfigMap, "v1", &origin).objects.pop().map(Arc::new);
     let set = |object: Option<Arc<Object>>| {
         known.send_if_modified(|known| match object {
             Some(object) => known.maps.insert(name.clone(), object.clone()).is_none_or(|old| old != object),

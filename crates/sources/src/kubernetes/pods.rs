@@ -17,7 +17,7 @@ use kube::{Client, Resource as _};
 
 use super::protobuf::{Frame, frame};
 use super::raw::Raw;
-use super::watch::{RENEWED, Watched};
+use super::watch::Watched;
 
 /// How pods are asked for. API servers without this form say so with 406, and are asked for JSON.
 const ACCEPT: &str = "application/vnd.kubernetes.protobuf;stream=watch";
@@ -138,11 +138,11 @@ impl Watch {
 
 /// Asks for what comes after a version, or for the list and what comes after that.
 async fn begin(watched: &Watched, version: &str, list: bool) -> Result<Frames, kube::Error> {
-    let Watched { client, resource, namespace, fields, labels, .. } = watched;
+    let Watched { client, resource, namespace, fields, labels, renewed, .. } = watched;
     let params = WatchParams {
         label_selector: labels.clone(),
         field_selector: fields.clone(),
-        timeout: Some(RENEWED),
+        timeout: Some(*renewed),
         bookmarks: true,
         send_initial_events: list,
     };
@@ -151,7 +151,7 @@ async fn begin(watched: &Watched, version: &str, list: bool) -> Result<Frames, k
     let headers = request.headers_mut();
     headers.insert(http::header::ACCEPT, http::HeaderValue::from_static(ACCEPT));
     headers.insert(http::header::ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
-    Frames::open(client, request).await
+    Frames::open(client, request, Duration::from_secs((*renewed).into()) + MARGIN).await
 }
 
 /// Why the API server ended a watch.
@@ -168,15 +168,21 @@ fn short() -> kube::Error {
 struct Frames {
     body: Pin<Box<dyn Stream<Item = Result<Bytes, kube::Error>> + Send>>,
     buffer: BytesMut,
+    /// How long may pass without a word.
+    patience: Duration,
 }
 
 impl Frames {
-    async fn open(client: &Client, request: http::Request<Body>) -> Result<Self, kube::Error> {
+    async fn open(
+        client: &Client,
+        request: http::Request<Body>,
+        patience: Duration,
+    ) -> Result<Self, kube::Error> {
         let answer = client.send(request).await?;
         let status = answer.status();
         let mut body = Box::pin(answer.into_body().into_data_stream());
         if status.is_success() {
-            return Ok(Self { body, buffer: BytesMut::new() });
+            return Ok(Self { body, buffer: BytesMut::new(), patience });
         }
         let mut text = Vec::new();
         while let Some(Ok(bytes)) = body.next().await {
@@ -204,8 +210,7 @@ impl Frames {
                 Ok(None) => {}
                 Err(text) => return Some(Err(wrong(text))),
             }
-            let patience = Duration::from_secs(RENEWED.into()) + MARGIN;
-            match tokio::time::timeout(patience, self.body.next()).await.ok()?? {
+            match tokio::time::timeout(self.patience, self.body.next()).await.ok()?? {
                 Ok(bytes) => self.buffer.extend_from_slice(&bytes),
                 Err(error) => return Some(Err(error)),
             }

@@ -1,12 +1,16 @@
 //! Pods in the binary form of Kubernetes, cut down to what the mesh reads of them; everything else is skipped unread.
 //!
 //! As JSON, pods are most of what an API server has to write at a start, and of what has to be read. Numbers of fields are
-//! those of k8s.io/api/core/v1/generated.proto and of apimachinery's generated.proto.
+//! those of k8s.io/api/core/v1/generated.proto and of apimachinery's generated.proto. Texts are shown as JSON shows them:
+//! what is no UTF-8 as U+FFFD.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use config::decode::{Content, Key, Mark, Node, rfc3339};
+use config::kubernetes as registry;
+use config::labels::Labels;
+use config::{Kind, Meta, Object, Origin, Owner, text};
 use prost::Message;
 
 use super::raw::Raw;
@@ -43,8 +47,8 @@ pub(super) fn frame(bytes: Bytes) -> Result<Frame, String> {
         "DELETED" => Ok(Frame::Gone(read::<Pod>(raw)?.into_raw())),
         "BOOKMARK" => {
             let meta = read::<Pod>(raw)?.metadata.unwrap_or_default();
-            let listed = meta.annotations.contains_key("k8s.io/initial-events-end");
-            Ok(Frame::Bookmark { version: meta.resource_version, listed })
+            let listed = meta.annotations.iter().any(|entry| entry.key == "k8s.io/initial-events-end");
+            Ok(Frame::Bookmark { version: owned(&meta.resource_version), listed })
         }
         "ERROR" => {
             let Status { message, reason, code } = read(raw)?;
@@ -89,8 +93,8 @@ struct Status {
     code: i32,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct Pod {
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub(super) struct Pod {
     #[prost(message, optional, tag = "1")]
     metadata: Option<ObjectMeta>,
     #[prost(message, optional, tag = "2")]
@@ -99,266 +103,238 @@ struct Pod {
     status: Option<PodStatus>,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct ObjectMeta {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "3")]
-    namespace: String,
-    #[prost(string, tag = "5")]
-    uid: String,
-    #[prost(string, tag = "6")]
-    resource_version: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    name: Text,
+    #[prost(bytes = "bytes", tag = "3")]
+    namespace: Text,
+    #[prost(bytes = "bytes", tag = "5")]
+    uid: Text,
+    #[prost(bytes = "bytes", tag = "6")]
+    resource_version: Text,
     #[prost(int64, tag = "7")]
     generation: i64,
     #[prost(message, optional, tag = "8")]
     creation: Option<Time>,
     #[prost(message, optional, tag = "9")]
     deletion: Option<Time>,
-    #[prost(btree_map = "string, string", tag = "11")]
-    labels: BTreeMap<String, String>,
-    #[prost(btree_map = "string, string", tag = "12")]
-    annotations: BTreeMap<String, String>,
+    #[prost(message, repeated, tag = "11")]
+    labels: Vec<Entry>,
+    #[prost(message, repeated, tag = "12")]
+    annotations: Vec<Entry>,
     #[prost(message, repeated, tag = "13")]
     owners: Vec<OwnerReference>,
 }
 
-#[derive(Clone, PartialEq, Message)]
+/// An entry of a map.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+struct Entry {
+    #[prost(bytes = "bytes", tag = "1")]
+    key: Text,
+    #[prost(bytes = "bytes", tag = "2")]
+    value: Text,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct Time {
     #[prost(int64, tag = "1")]
     seconds: i64,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct OwnerReference {
-    #[prost(string, tag = "1")]
-    kind: String,
-    #[prost(string, tag = "3")]
-    name: String,
-    #[prost(string, tag = "5")]
-    api_version: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    kind: Text,
+    #[prost(bytes = "bytes", tag = "3")]
+    name: Text,
+    #[prost(bytes = "bytes", tag = "5")]
+    api_version: Text,
     #[prost(bool, tag = "6")]
     controller: bool,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct PodSpec {
     #[prost(message, repeated, tag = "2")]
     containers: Vec<Container>,
-    #[prost(string, tag = "8")]
-    service_account_name: String,
-    #[prost(string, tag = "10")]
-    node_name: String,
+    #[prost(bytes = "bytes", tag = "8")]
+    service_account_name: Text,
+    #[prost(bytes = "bytes", tag = "10")]
+    node_name: Text,
     #[prost(bool, tag = "11")]
     host_network: bool,
-    #[prost(string, tag = "16")]
-    hostname: String,
-    #[prost(string, tag = "17")]
-    subdomain: String,
+    #[prost(bytes = "bytes", tag = "16")]
+    hostname: Text,
+    #[prost(bytes = "bytes", tag = "17")]
+    subdomain: Text,
     #[prost(message, repeated, tag = "20")]
     init_containers: Vec<Container>,
     #[prost(message, repeated, tag = "28")]
     readiness_gates: Vec<ReadinessGate>,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct Container {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "2")]
-    image: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    name: Text,
+    #[prost(bytes = "bytes", tag = "2")]
+    image: Text,
     #[prost(message, repeated, tag = "6")]
     ports: Vec<ContainerPort>,
-    #[prost(string, tag = "24")]
-    restart_policy: String,
+    #[prost(bytes = "bytes", tag = "24")]
+    restart_policy: Text,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct ContainerPort {
-    #[prost(string, tag = "1")]
-    name: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    name: Text,
     #[prost(int32, tag = "3")]
     container_port: i32,
-    #[prost(string, tag = "4")]
-    protocol: String,
+    #[prost(bytes = "bytes", tag = "4")]
+    protocol: Text,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct ReadinessGate {
-    #[prost(string, tag = "1")]
-    condition_type: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    condition_type: Text,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct PodStatus {
-    #[prost(string, tag = "1")]
-    phase: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    phase: Text,
     #[prost(message, repeated, tag = "2")]
     conditions: Vec<Condition>,
-    #[prost(string, tag = "5")]
-    host_ip: String,
-    #[prost(string, tag = "6")]
-    pod_ip: String,
+    #[prost(bytes = "bytes", tag = "5")]
+    host_ip: Text,
+    #[prost(bytes = "bytes", tag = "6")]
+    pod_ip: Text,
     #[prost(message, repeated, tag = "12")]
     pod_ips: Vec<PodIp>,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct Condition {
-    #[prost(string, tag = "1")]
-    kind: String,
-    #[prost(string, tag = "2")]
-    status: String,
-    #[prost(string, tag = "5")]
-    reason: String,
-    #[prost(string, tag = "6")]
-    message: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    kind: Text,
+    #[prost(bytes = "bytes", tag = "2")]
+    status: Text,
+    #[prost(bytes = "bytes", tag = "5")]
+    reason: Text,
+    #[prost(bytes = "bytes", tag = "6")]
+    message: Text,
 }
 
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 struct PodIp {
-    #[prost(string, tag = "1")]
-    ip: String,
+    #[prost(bytes = "bytes", tag = "1")]
+    ip: Text,
 }
 
-/// A tree under way: what is empty is left out, as in the JSON of an API server.
-#[derive(Default)]
-struct Tree(Vec<(Key, Node)>);
+/// A text of a message.
+type Text = Bytes;
 
-impl Tree {
-    fn put(&mut self, name: String, content: Content) {
-        self.0.push((Key { at: Mark::default(), name }, content.into()));
-    }
+fn shown(text: &Text) -> Cow<'_, str> {
+    String::from_utf8_lossy(text)
+}
 
-    fn text(mut self, key: &str, text: String) -> Self {
-        if !text.is_empty() {
-            self.put(key.to_owned(), Content::String(text));
-        }
-        self
-    }
+fn owned(text: &Text) -> String {
+    shown(text).into_owned()
+}
 
-    fn flag(mut self, key: &str, on: bool) -> Self {
-        if on {
-            self.put(key.to_owned(), Content::Bool(true));
-        }
-        self
-    }
+fn shared(of: &Text) -> Arc<str> {
+    text(&shown(of))
+}
 
-    fn number(mut self, key: &str, number: i64) -> Self {
-        if number != 0 {
-            self.put(key.to_owned(), Content::Integer(number.into()));
-        }
-        self
-    }
-
-    fn texts(self, key: &str, texts: BTreeMap<String, String>) -> Self {
-        let mut members = Self::default();
-        for (name, text) in texts {
-            members.put(name, Content::String(text));
-        }
-        self.member(key, members)
-    }
-
-    fn member(mut self, key: &str, members: Self) -> Self {
-        if !members.0.is_empty() {
-            self.put(key.to_owned(), Content::Object(members.0));
-        }
-        self
-    }
-
-    fn items<T>(mut self, key: &str, items: Vec<T>, tree: impl Fn(T) -> Self) -> Self {
-        if !items.is_empty() {
-            let items = items.into_iter().map(|item| Content::Object(tree(item).0).into()).collect();
-            self.put(key.to_owned(), Content::List(items));
-        }
-        self
-    }
+fn labels(entries: &[Entry]) -> Labels {
+    entries.iter().map(|Entry { key, value }| (owned(key), owned(value))).collect()
 }
 
 impl Pod {
-    fn into_raw(self) -> Raw {
-        let Self { metadata, spec, status } = self;
-        let metadata = metadata.unwrap_or_default();
-        let names = (metadata.name.clone(), metadata.namespace.clone(), metadata.resource_version.clone());
-        let tree = Tree::default()
-            .member("metadata", metadata.tree())
-            .member("spec", spec.unwrap_or_default().tree())
-            .member("status", status.unwrap_or_default().tree());
-        Raw::new(names, Content::Object(tree.0).into())
+    fn into_raw(mut self) -> Raw {
+        let metadata = self.metadata.get_or_insert_default();
+        // versions differ where nothing else does
+        let version = owned(&std::mem::take(&mut metadata.resource_version));
+        let names = (owned(&metadata.name), owned(&metadata.namespace), version);
+        Raw::of_pod(names, self)
+    }
+
+    /// The object that it is, in this version, as `config` reads it from JSON.
+    pub(super) fn object(self, version: &str, origin: &Arc<str>) -> Object {
+        let meta = self.metadata.unwrap_or_default().meta(version, origin);
+        let (spec, status) = (self.spec.unwrap_or_default(), self.status.unwrap_or_default());
+        let containers = |of: &[Container]| of.iter().map(Container::read).collect::<Vec<_>>();
+        let gates = spec.readiness_gates.iter();
+        let gates = gates.map(|gate| registry::ReadinessGate { condition_type: owned(&gate.condition_type) });
+        let body = registry::Pod {
+            node_name: shared(&spec.node_name),
+            service_account_name: shared(&spec.service_account_name),
+            host_network: spec.host_network,
+            hostname: shared(&spec.hostname),
+            subdomain: shared(&spec.subdomain),
+            containers: containers(&spec.containers).into(),
+            init_containers: containers(&spec.init_containers).into(),
+            readiness_gates: gates.collect::<Vec<_>>().into(),
+            phase: shared(&status.phase),
+            ip: shared(&status.pod_ip),
+            ips: status.pod_ips.iter().map(|address| registry::PodIp { ip: shared(&address.ip) }).collect(),
+            host_ip: shared(&status.host_ip),
+            conditions: status.conditions.iter().map(Condition::read).collect::<Vec<_>>().into(),
+        };
+        Object { meta: Arc::new(meta), spec: body.into(), status: None }
     }
 }
 
 impl ObjectMeta {
-    fn tree(self) -> Tree {
-        let time = |time: Option<Time>| time.map(|time| rfc3339(time.seconds)).unwrap_or_default();
-        let owner = |owner: OwnerReference| {
-            Tree::default()
-                .text("apiVersion", owner.api_version)
-                .text("kind", owner.kind)
-                .text("name", owner.name)
-                .flag("controller", owner.controller)
+    fn meta(&self, version: &str, origin: &Arc<str>) -> Meta {
+        let owner = |owner: &OwnerReference| Owner {
+            api_version: owned(&owner.api_version),
+            kind: owned(&owner.kind),
+            name: owned(&owner.name),
+            controller: owner.controller,
         };
-        Tree::default()
-            .text("name", self.name)
-            .text("namespace", self.namespace)
-            .text("uid", self.uid)
-            .text("resourceVersion", self.resource_version)
-            .number("generation", self.generation)
-            .text("creationTimestamp", time(self.creation))
-            .text("deletionTimestamp", time(self.deletion))
-            .texts("labels", self.labels)
-            .texts("annotations", self.annotations)
-            .items("ownerReferences", self.owners, owner)
-    }
-}
-
-impl PodSpec {
-    fn tree(self) -> Tree {
-        Tree::default()
-            .text("nodeName", self.node_name)
-            .text("serviceAccountName", self.service_account_name)
-            .flag("hostNetwork", self.host_network)
-            .text("hostname", self.hostname)
-            .text("subdomain", self.subdomain)
-            .items("containers", self.containers, Container::tree)
-            .items("initContainers", self.init_containers, Container::tree)
-            .items("readinessGates", self.readiness_gates, |gate| {
-                Tree::default().text("conditionType", gate.condition_type)
-            })
+        Meta {
+            labels: labels(&self.labels).into(),
+            annotations: labels(&self.annotations).into(),
+            creation: self.creation.as_ref().map_or(0, |time| time.seconds),
+            uid: owned(&self.uid),
+            resource_version: version.to_owned(),
+            generation: self.generation,
+            owners: self.owners.iter().map(owner).collect::<Vec<_>>().into(),
+            deleting: self.deletion.is_some(),
+            origin: Origin::of(origin.clone()),
+            ..Meta::new(Kind::Pod, &shown(&self.namespace), &shown(&self.name))
+        }
     }
 }
 
 impl Container {
-    fn tree(self) -> Tree {
-        let port = |port: ContainerPort| {
-            Tree::default()
-                .text("name", port.name)
-                .number("containerPort", port.container_port.into())
-                .text("protocol", port.protocol)
+    fn read(&self) -> registry::Container {
+        let port = |port: &ContainerPort| registry::ContainerPort {
+            name: owned(&port.name),
+            container_port: port.container_port,
+            protocol: owned(&port.protocol),
         };
-        Tree::default()
-            .text("name", self.name)
-            .text("image", self.image)
-            .items("ports", self.ports, port)
-            .text("restartPolicy", self.restart_policy)
+        registry::Container {
+            name: owned(&self.name),
+            image: owned(&self.image),
+            ports: self.ports.iter().map(port).collect(),
+            restart_policy: owned(&self.restart_policy),
+        }
     }
 }
 
-impl PodStatus {
-    fn tree(self) -> Tree {
-        let condition = |condition: Condition| {
-            Tree::default()
-                .text("type", condition.kind)
-                .text("status", condition.status)
-                .text("reason", condition.reason)
-                .text("message", condition.message)
-        };
-        Tree::default()
-            .text("phase", self.phase)
-            .text("podIP", self.pod_ip)
-            .items("podIPs", self.pod_ips, |ip| Tree::default().text("ip", ip.ip))
-            .text("hostIP", self.host_ip)
-            .items("conditions", self.conditions, condition)
+impl Condition {
+    fn read(&self) -> registry::Condition {
+        registry::Condition {
+            r#type: owned(&self.kind),
+            status: owned(&self.status),
+            reason: owned(&self.reason),
+            message: owned(&self.message),
+        }
     }
 }
 

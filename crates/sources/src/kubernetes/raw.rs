@@ -2,21 +2,32 @@
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 use config::Kind;
-use config::decode::{Content, Key, Mark, Node};
+use config::decode::{Content, Decoded, Key, Mark, Node, from_node};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ApiResource;
 use kube::core::DynamicResourceScope;
 use serde::{Deserialize, Deserializer, de};
 
-/// The tree of one object, and the little of its metadata that a watcher needs.
+use super::protobuf::Pod;
+
+/// One object, and the little of its metadata that a watcher needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Raw {
     /// Name, namespace and resource version.
     meta: ObjectMeta,
-    /// All of it, without `metadata.managedFields`.
-    tree: Node,
+    body: Body,
+}
+
+/// What it says, in the form in which it came.
+#[derive(Clone, Debug, PartialEq)]
+enum Body {
+    /// JSON: all of it, without `metadata.managedFields`.
+    Tree(Node),
+    /// The binary form, without its version.
+    Pod(Box<Pod>),
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -39,7 +50,7 @@ impl<'de> Deserialize<'de> for Raw {
             resource_version: text("resourceVersion"),
             ..ObjectMeta::default()
         };
-        Ok(Self { meta, tree })
+        Ok(Self { meta, body: Body::Tree(tree) })
     }
 }
 
@@ -83,15 +94,15 @@ pub(crate) fn resource(kind: Kind, version: &str) -> ApiResource {
 }
 
 impl Raw {
-    /// From a tree, and what of it names the object: name, namespace, version.
-    pub(super) fn new((name, namespace, version): (String, String, String), tree: Node) -> Self {
+    /// From a pod without its version, and what names it: name, namespace, version.
+    pub(super) fn of_pod((name, namespace, version): (String, String, String), pod: Pod) -> Self {
         let meta = ObjectMeta {
             name: Some(name),
             namespace: Some(namespace),
             resource_version: Some(version),
             ..ObjectMeta::default()
         };
-        Self { meta, tree }
+        Self { meta, body: Body::Pod(Box::new(pod)) }
     }
 
     /// Its version.
@@ -119,16 +130,31 @@ impl Raw {
         self.meta.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
     }
 
-    /// The tree, with kind and version, which elements of lists do not have.
-    pub(crate) fn into_tree(mut self, kind: Kind, api_version: &str) -> Node {
-        if let Content::Object(members) = &mut self.tree.content {
+    /// The object, or what is wrong with it. Elements of lists do not say their kind and version; problems are of `origin`.
+    pub(crate) fn decode(self, kind: Kind, api_version: &str, origin: &Arc<str>) -> Decoded {
+        let mut tree = match self.body {
+            Body::Pod(pod) => {
+                let version = self.meta.resource_version.unwrap_or_default();
+                return Decoded { objects: vec![pod.object(&version, origin)], ..Decoded::default() };
+            }
+            Body::Tree(tree) => tree,
+        };
+        if let Content::Object(members) = &mut tree.content {
             members.retain(|(key, _)| !matches!(key.name.as_str(), "apiVersion" | "kind"));
             for (name, text) in [("apiVersion", api_version), ("kind", kind.name())] {
                 let key = Key { at: Mark::default(), name: name.to_owned() };
                 members.push((key, Content::String(text.to_owned()).into()));
             }
         }
-        self.tree
+        from_node(origin, &tree, "")
+    }
+
+    /// What JSON said; nothing of a pod in the binary form, of which nobody asks.
+    fn tree(&self) -> Option<&Node> {
+        match &self.body {
+            Body::Tree(tree) => Some(tree),
+            Body::Pod(_) => None,
+        }
     }
 
     /// Its unique id; empty if it has none.
@@ -146,7 +172,7 @@ impl Raw {
 
     /// The types of the conditions in its status.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &str> {
-        let conditions = self.tree.get("status").and_then(|status| status.get("conditions"));
+        let conditions = self.tree().and_then(|tree| tree.get("status")?.get("conditions"));
         conditions
             .map(Node::elements)
             .into_iter()
@@ -155,15 +181,19 @@ impl Raw {
     }
 
     fn metadata(&self, name: &str) -> Option<&Node> {
-        self.tree.get("metadata")?.get(name)
+        self.tree()?.get("metadata")?.get(name)
     }
 
     /// A hash of what it says, without its version: another version that says the same is no change. Kind and version of
     /// the schema are left out, which are there or not depending on how it was asked for, and what of its status nobody
     /// reads: it is written by control planes, this one among them.
     pub(crate) fn hash(&self, kind: Kind, state: &RandomState) -> u64 {
+        let tree = match &self.body {
+            Body::Pod(pod) => return state.hash_one(pod),
+            Body::Tree(tree) => tree,
+        };
         let mut hasher = state.build_hasher();
-        for (key, value) in self.tree.members() {
+        for (key, value) in tree.members() {
             match key.name.as_str() {
                 "apiVersion" | "kind" => {}
                 "status" if kind.is_istio() => {

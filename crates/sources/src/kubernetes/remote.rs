@@ -24,10 +24,21 @@ pub const LABEL: &str = "istio/multiCluster=true";
 pub(crate) struct Remote {
     /// `namespace/name` of the Secret, or the path of the file.
     pub(crate) secret: Arc<str>,
-    /// The unique id of the Secret; `None` for a file. Another Secret that says the same is no change.
-    pub(crate) uid: Option<Arc<str>>,
+    /// What that is. Another Secret that says the same is no change.
+    pub(crate) origin: Origin,
     /// The kubeconfig.
     pub(crate) kubeconfig: Arc<[u8]>,
+}
+
+/// Where it is said how another cluster is reached.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    /// In a Secret of our own cluster, with this unique id.
+    Secret(Arc<str>),
+    /// In a Secret elsewhere, which nobody writes to.
+    SecretElsewhere,
+    /// In a file.
+    File,
 }
 
 impl PartialEq for Remote {
@@ -37,10 +48,12 @@ impl PartialEq for Remote {
 }
 
 impl Remote {
-    /// What became of the Secret, for cluster `id`, without `trouble` if it can be read; nobody can be told of a file.
+    /// What became of the Secret, for cluster `id`, without `trouble` if it can be read; nobody can be told of what
+    /// stands elsewhere.
     pub(crate) fn verdict(&self, id: &str, trouble: Option<(String, bool)>) -> Option<Verdict> {
         let (namespace, name) = self.secret.split_once('/').unwrap_or(("", &self.secret));
-        let uid = self.uid.as_ref()?.to_string();
+        let Origin::Secret(uid) = &self.origin else { return None };
+        let uid = uid.to_string();
         let object = Regarded { kind: Kind::Secret, namespace: namespace.into(), name: name.into(), uid };
         let ruling = match trouble {
             Some((_, kept)) => Ruling::Refused { kept },
@@ -60,7 +73,7 @@ impl std::fmt::Debug for Remote {
 
 impl std::fmt::Display for Remote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let named_by = if self.uid.is_some() { "Secret" } else { "kubeconfig" };
+        let named_by = if matches!(self.origin, Origin::File) { "kubeconfig" } else { "Secret" };
         write!(f, "{named_by} {}", self.secret)
     }
 }
@@ -69,9 +82,10 @@ impl std::fmt::Display for Remote {
 pub(crate) type Remotes = BTreeMap<Arc<str>, Remote>;
 
 /// Follows the Secrets of a namespace and tells all clusters that are named whenever that has changed; for the first time
-/// when the list is complete.
+/// when the list is complete. They are Secrets of the cluster `own`, unless they are `elsewhere`.
 pub(crate) async fn follow<T>(
     client: Client,
+    elsewhere: bool,
     namespace: String,
     own: Arc<str>,
     tell: mpsc::Sender<T>,
@@ -101,7 +115,7 @@ pub(crate) async fn follow<T>(
         if !complete {
             continue;
         }
-        let all = remotes(&namespace, &own, &seen);
+        let all = remotes(&namespace, &own, elsewhere, &seen);
         if told.as_ref() != Some(&all) {
             told = Some(all.clone());
             if tell.send(wrap(all)).await.is_err() {
@@ -113,7 +127,7 @@ pub(crate) async fn follow<T>(
 
 /// The clusters that these Secrets name; of two with one id that of the Secret which is the first by name. Our own cluster is
 /// not another one.
-fn remotes(namespace: &str, own: &Arc<str>, secrets: &BTreeMap<String, Secret>) -> Remotes {
+fn remotes(namespace: &str, own: &Arc<str>, elsewhere: bool, secrets: &BTreeMap<String, Secret>) -> Remotes {
     let mut all = Remotes::new();
     for (name, secret) in secrets {
         let from: Arc<str> = format!("{namespace}/{name}").into();
@@ -122,8 +136,9 @@ fn remotes(namespace: &str, own: &Arc<str>, secrets: &BTreeMap<String, Secret>) 
                 tracing::info!(target: "kube", "Secret {from}: {cluster} is the cluster this control plane reads already; it is left out");
                 continue;
             }
-            let uid = Some(secret.metadata.uid.as_deref().unwrap_or_default().into());
-            let remote = Remote { secret: from.clone(), uid, kubeconfig: kubeconfig.0.as_slice().into() };
+            let uid = secret.metadata.uid.as_deref().unwrap_or_default();
+            let origin = if elsewhere { Origin::SecretElsewhere } else { Origin::Secret(uid.into()) };
+            let remote = Remote { secret: from.clone(), origin, kubeconfig: kubeconfig.0.as_slice().into() };
             if let Some(first) = all.get(cluster.as_str()) {
                 tracing::warn!(target: "kube", "Secret {from}: cluster {cluster} is named by Secret {} already; that one is used", first.secret);
                 continue;

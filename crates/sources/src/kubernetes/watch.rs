@@ -22,7 +22,7 @@ use super::raw::Raw;
 use crate::change::Change;
 
 /// A watch is begun anew after this long, from where it was: a connection that died without a word is noticed then.
-pub(super) const RENEWED: u32 = 90;
+pub const RENEWAL: Duration = Duration::from_secs(90);
 /// At most so many events are looked at in one go.
 const TOGETHER: usize = 128;
 /// Delays after errors. Evenly drawn below a growing ceiling, so that many watches do not come back as one; with the
@@ -43,6 +43,13 @@ pub(crate) struct Watched {
     pub(crate) labels: Option<String>,
     /// Whether the API server can send a list as a stream.
     pub(crate) streaming: bool,
+    /// After so many seconds it is begun anew.
+    pub(crate) renewed: u32,
+}
+
+/// A time after which watches are begun anew, as API servers are told.
+pub(crate) fn seconds(renewal: Duration) -> u32 {
+    u32::try_from(renewal.as_secs()).unwrap_or(u32::MAX).max(1)
 }
 
 /// What a watch tells.
@@ -106,7 +113,7 @@ impl<R: FnMut() -> f64 + Send + Sync + Unpin> Backoff for Pauses<R> {
 
 /// How is watched, before anything is restricted.
 pub(crate) fn config(streaming: bool) -> watcher::Config {
-    let mut config = watcher::Config::default().timeout(RENEWED);
+    let mut config = watcher::Config::default().timeout(seconds(RENEWAL));
     if streaming {
         config.initial_list_strategy = InitialListStrategy::StreamingList;
     }
@@ -144,7 +151,7 @@ impl Watched {
         if self.streaming && self.resource.kind == Kind::Pod.name() {
             return Either::Left(paused(pods::events(self.clone())));
         }
-        let mut config = config(self.streaming);
+        let mut config = config(self.streaming).timeout(self.renewed);
         config.field_selector.clone_from(&self.fields);
         config.label_selector.clone_from(&self.labels);
         Either::Right(events(self.api(), config))

@@ -26,6 +26,8 @@ pub(crate) struct Mirror {
     /// What was told of problems.
     pub(crate) problems: Vec<String>,
     pub(crate) refused: usize,
+    /// What became of Secrets that name other clusters.
+    pub(crate) verdicts: Vec<sources::Verdict>,
     changes: mpsc::Receiver<Change>,
 }
 
@@ -39,6 +41,7 @@ pub(crate) fn options() -> Options {
         multicluster: None,
         remote_workloads: true,
         remote_credentials: true,
+        renewal: kubernetes::RENEWAL,
         kubeconfigs: None,
         registries_namespace: "istio-system".to_owned(),
         remote_timeout: Duration::from_secs(30),
@@ -57,8 +60,13 @@ impl Mirror {
     }
 
     pub(crate) fn begin(client: Client, options: Options) -> Self {
+        Self::begin_with(client, None, options)
+    }
+
+    /// With the Secrets that name other clusters elsewhere.
+    pub(crate) fn begin_with(client: Client, registries: Option<Client>, options: Options) -> Self {
         let (tell, changes) = mpsc::channel(16);
-        let directory = kubernetes::begin(client, options, Counters::default(), tell);
+        let directory = kubernetes::begin(client, registries, options, Counters::default(), tell);
         Self {
             objects: BTreeMap::new(),
             directory,
@@ -66,6 +74,7 @@ impl Mirror {
             removes: 0,
             problems: Vec::new(),
             refused: 0,
+            verdicts: Vec::new(),
             changes,
         }
     }
@@ -84,6 +93,7 @@ impl Mirror {
             let key = (cluster.to_string(), object.kind(), meta.namespace.to_string(), meta.name.to_string());
             self.objects.insert(key, object);
         }
+        self.verdicts.extend(change.verdicts.into_iter().filter(|v| v.object.kind == Kind::Secret));
         self.problems.extend(change.problems.iter().map(ToString::to_string));
         self.refused = change.refused.unwrap_or(self.refused);
     }

@@ -106,3 +106,24 @@ async fn a_cluster_that_hangs_holds_up_the_start_for_a_while_only_and_joins_when
     mirror.until("it joins", |m| m.get("two", Kind::Service, "shop", "cart").is_some()).await;
     assert_eq!(mirror.directory.others()[0].state, State::Synced);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_elsewhere_name_other_clusters_instead_of_ours() {
+    let (first, second) = tokio::join!(ApiServer::start(), ApiServer::start());
+    let (first, second) = (first.unwrap(), second.unwrap());
+    let (one, two) = (first.client().await.unwrap(), second.client().await.unwrap());
+    for cluster in [&one, &two] {
+        namespace(cluster, "istio-system").await;
+        shop(cluster).await;
+    }
+    apply(&two, Kind::Service, "shop", "stock", service(80)).await;
+    name(&one, &[("ours", second.kubeconfig().unwrap())]).await;
+    name(&two, &[("two", second.kubeconfig().unwrap())]).await;
+    let mut mirror = Mirror::begin_with(one, Some(two.clone()), options());
+    mirror.until("the other cluster", |m| m.get("two", Kind::Service, "shop", "stock").is_some()).await;
+    assert!(mirror.has(Kind::Service, "shop", "cart"), "what configures the mesh is read as ever");
+    assert_eq!(mirror.directory.others().len(), 1, "what our own Secrets name is left out");
+    assert!(mirror.verdicts.is_empty(), "nobody writes about Secrets elsewhere: {:?}", mirror.verdicts);
+    delete(&two, Kind::Secret, "istio-system", "remote").await;
+    mirror.until("it leaves", |m| m.count("two", Kind::Service) == 0).await;
+}

@@ -103,9 +103,9 @@ fn errors_have_a_place_and_unknown_fields_are_warnings() {
 #[test]
 fn networks_are_read() {
     let text = "networks:\n  n1:\n    endpoints:\n    - fromRegistry: c1\n    gateways:\n    - address: 1.1.1.1\n      port: 15443\n";
-    let (networks, _) = parse_mesh_networks("n", text).unwrap();
+    let (networks, _) = parse_mesh_networks("n", text, true).unwrap();
     assert_eq!(networks.networks["n1"].gateways[0].port, 15443);
-    assert!(parse_mesh_networks("n", "networks: [").is_err());
+    assert!(parse_mesh_networks("n", "networks: [", true).is_err());
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn values_that_would_break_proxies_are_refused_with_their_place() {
 #[test]
 fn networks_with_bad_addresses_are_refused() {
     let text = "networks:\n  n1:\n    endpoints: [{fromCidr: 10.0.0.0/33}, {fromRegistry: a.b}]\n    gateways: [{address: 1.1.1.1}]\n";
-    let problems = parse_mesh_networks("n", text).unwrap_err();
+    let problems = parse_mesh_networks("n", text, true).unwrap_err();
     let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
     assert_eq!(
         fields,

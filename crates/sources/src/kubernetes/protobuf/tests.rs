@@ -9,22 +9,138 @@ fn encoded(kind: &str, object: &impl Message) -> Bytes {
     WatchEvent { kind: kind.to_owned(), object: Some(RawExtension { raw }) }.encode_to_vec().into()
 }
 
-fn pod(version: &str) -> Pod {
+fn pod(version: &'static str) -> Pod {
     let metadata = ObjectMeta {
-        name: "cart-1".to_owned(),
-        namespace: "shop".to_owned(),
-        resource_version: version.to_owned(),
+        name: "cart-1".into(),
+        namespace: "shop".into(),
+        resource_version: version.into(),
         ..ObjectMeta::default()
     };
     Pod { metadata: Some(metadata), ..Pod::default() }
 }
 
+fn entry(key: &'static str, value: &'static str) -> Entry {
+    Entry { key: key.into(), value: value.into() }
+}
+
+/// The object that a frame with this pod makes.
+fn object(pod: &Pod) -> Object {
+    let Ok(Frame::Put(raw)) = frame(encoded("ADDED", pod)) else { panic!("a pod") };
+    let decoded = raw.decode(Kind::Pod, "v1", &"cluster a".into());
+    assert_eq!(decoded.problems, []);
+    let [object] = <[Object; 1]>::try_from(decoded.objects).unwrap();
+    object
+}
+
+/// The object that the same as JSON makes.
+fn from_json(mut tree: serde_json::Value) -> Object {
+    let members = tree.as_object_mut().unwrap();
+    members.extend([("apiVersion".to_owned(), "v1".into()), ("kind".to_owned(), "Pod".into())]);
+    let decoded = config::decode::from_json("cluster a", &tree);
+    assert_eq!(decoded.problems, []);
+    let [object] = <[Object; 1]>::try_from(decoded.objects).unwrap();
+    object
+}
+
 #[test]
 fn what_is_empty_is_not_there() {
-    let Ok(Frame::Put(raw)) = frame(encoded("ADDED", &pod("7"))) else { panic!("a pod") };
     let tree =
         serde_json::json!({"metadata": {"name": "cart-1", "namespace": "shop", "resourceVersion": "7"}});
-    assert_eq!(raw, Raw::new(("cart-1".into(), "shop".into(), "7".into()), Node::from(&tree)));
+    assert_eq!(object(&pod("7")), from_json(tree));
+}
+
+#[test]
+fn every_field_is_that_of_json() {
+    let mut whole = pod("7");
+    let metadata = whole.metadata.as_mut().unwrap();
+    metadata.uid = "6f".into();
+    metadata.generation = 3;
+    metadata.creation = Some(Time { seconds: 1_709_209_815 });
+    metadata.deletion = Some(Time { seconds: 1_709_209_816 });
+    metadata.labels = vec![entry("version", "v1"), entry("app", "cart")];
+    metadata.annotations = vec![entry("note", "no")];
+    metadata.owners = vec![OwnerReference {
+        kind: "ReplicaSet".into(),
+        name: "cart".into(),
+        api_version: "apps/v1".into(),
+        controller: true,
+    }];
+    let port = ContainerPort { name: "http".into(), container_port: 8080, protocol: "TCP".into() };
+    let container = |name: &'static str| Container {
+        name: name.into(),
+        image: "cart:1".into(),
+        ports: vec![port.clone()],
+        restart_policy: "Always".into(),
+    };
+    whole.spec = Some(PodSpec {
+        containers: vec![container("app")],
+        service_account_name: "cart".into(),
+        node_name: "node-1".into(),
+        host_network: true,
+        hostname: "cart-1".into(),
+        subdomain: "cart".into(),
+        init_containers: vec![container("proxy")],
+        readiness_gates: vec![ReadinessGate { condition_type: "ready".into() }],
+    });
+    whole.status = Some(PodStatus {
+        phase: "Running".into(),
+        conditions: vec![Condition {
+            kind: "Ready".into(),
+            status: "False".into(),
+            reason: "Slow".into(),
+            message: "wait".into(),
+        }],
+        host_ip: "10.0.0.1".into(),
+        pod_ip: "10.1.0.1".into(),
+        pod_ips: vec![PodIp { ip: "10.1.0.1".into() }, PodIp { ip: "fd00::1".into() }],
+    });
+    let containers = |name: &str| {
+        let ports = serde_json::json!([{"name": "http", "containerPort": 8080, "protocol": "TCP"}]);
+        serde_json::json!([{"name": name, "image": "cart:1", "ports": ports, "restartPolicy": "Always"}])
+    };
+    let tree = serde_json::json!({
+        "metadata": {
+            "name": "cart-1", "namespace": "shop", "resourceVersion": "7", "uid": "6f", "generation": 3,
+            "creationTimestamp": "2024-02-29T12:30:15Z", "deletionTimestamp": "2024-02-29T12:30:16Z",
+            "labels": {"app": "cart", "version": "v1"}, "annotations": {"note": "no"},
+            "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "cart", "controller": true},
+            ],
+        },
+        "spec": {
+            "nodeName": "node-1", "serviceAccountName": "cart", "hostNetwork": true,
+            "hostname": "cart-1", "subdomain": "cart",
+            "containers": containers("app"), "initContainers": containers("proxy"),
+            "readinessGates": [{"conditionType": "ready"}],
+        },
+        "status": {
+            "phase": "Running", "podIP": "10.1.0.1", "hostIP": "10.0.0.1",
+            "podIPs": [{"ip": "10.1.0.1"}, {"ip": "fd00::1"}],
+            "conditions": [{"type": "Ready", "status": "False", "reason": "Slow", "message": "wait"}],
+        },
+    });
+    assert_eq!(object(&whole), from_json(tree));
+}
+
+#[test]
+fn a_text_that_is_none_spoils_nothing_else() {
+    let mut odd = pod("7");
+    odd.metadata.as_mut().unwrap().annotations =
+        vec![Entry { key: "note".into(), value: Bytes::from_static(b"\xffcaf\xc3\xa9") }];
+    assert_eq!(object(&odd).meta.annotations.get("note").unwrap(), "\u{fffd}caf\u{e9}");
+}
+
+#[test]
+fn a_version_is_no_difference() {
+    let state = std::hash::RandomState::new();
+    let hash = |pod: &Pod| match frame(encoded("MODIFIED", pod)) {
+        Ok(Frame::Put(raw)) => raw.hash(Kind::Pod, &state),
+        other => panic!("{other:?}"),
+    };
+    let mut labelled = pod("7");
+    labelled.metadata.as_mut().unwrap().labels = vec![entry("app", "cart")];
+    assert_eq!(hash(&pod("7")), hash(&pod("8")));
+    assert_ne!(hash(&pod("7")), hash(&labelled));
 }
 
 #[test]
@@ -33,7 +149,7 @@ fn the_end_of_the_list_is_a_bookmark() {
     let bookmark = |listed| Ok(Frame::Bookmark { version: "9".to_owned(), listed });
     assert_eq!(frame(encoded("BOOKMARK", &mark)), bookmark(false));
     let annotations = &mut mark.metadata.as_mut().unwrap().annotations;
-    annotations.insert("k8s.io/initial-events-end".to_owned(), "true".to_owned());
+    annotations.push(entry("k8s.io/initial-events-end", "true"));
     assert_eq!(frame(encoded("BOOKMARK", &mark)), bookmark(true));
 }
 
