@@ -5,6 +5,7 @@ mod published;
 use kube::Client;
 use tokio::sync::watch;
 
+use crate::charge::Charge;
 use crate::namespaces::{Namespaces, Scope};
 use crate::queue::{Outcome, Queue};
 use published::{Changed, Published, Write};
@@ -14,7 +15,7 @@ use published::{Changed, Published, Write};
 const IGNORED: [&str; 3] = ["kube-public", "kube-node-lease", "local-path-storage"];
 
 /// Under which names, and for whom.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The ConfigMap of the roots: `PILOT_CA_CERT_CONFIGMAP`.
     pub roots_name: String,
@@ -22,13 +23,20 @@ pub struct Options {
     pub crl_name: String,
     /// Which namespaces get them.
     pub scope: Scope,
+    /// Of another cluster: what stands there is replaced only while that is in our charge.
+    pub charge: Option<Charge>,
 }
 
 impl Options {
     /// Upstream's names.
     #[must_use]
     pub fn new(scope: Scope) -> Self {
-        Self { roots_name: "istio-ca-root-cert".to_owned(), crl_name: "istio-ca-crl".to_owned(), scope }
+        Self {
+            roots_name: "istio-ca-root-cert".to_owned(),
+            crl_name: "istio-ca-crl".to_owned(),
+            scope,
+            charge: None,
+        }
     }
 }
 
@@ -52,12 +60,12 @@ impl CaBundle {
         roots: watch::Receiver<String>,
         crl: Option<watch::Receiver<String>>,
     ) -> Self {
-        let only = options.scope.only.clone();
-        let only = only.as_deref();
+        let Options { roots_name, crl_name, scope, charge } = options;
+        let only = scope.only.as_deref();
         Self {
-            roots: Published::roots(client, only, options.roots_name, roots),
-            crl: crl.map(|crl| Published::crl(client, only, options.crl_name, crl)),
-            namespaces: Namespaces::new(client, options.scope),
+            roots: Published::roots(client, only, roots_name, roots, charge.clone()),
+            crl: crl.map(|crl| Published::crl(client, only, crl_name, crl, charge)),
+            namespaces: Namespaces::new(client, scope),
             queue: Queue::new("writing the CA bundle into namespace"),
         }
     }

@@ -5,6 +5,7 @@
 //! Start reading at: leader.rs
 
 pub mod ca_bundle;
+pub mod charge;
 pub mod cluster_trust_bundle;
 pub mod default_revision;
 pub mod ip_allocate;

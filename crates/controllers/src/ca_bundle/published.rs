@@ -9,6 +9,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::runtime::watcher;
 use tokio::sync::watch;
 
+use crate::charge::Charge;
 use crate::mirror::{Key, Mirror};
 use crate::news;
 use crate::queue::Outcome;
@@ -27,6 +28,8 @@ pub(super) struct Published {
     hashes: RandomState,
     /// The hash of what stands in each namespace, `None` if the entry is missing.
     standing: Mirror<ConfigMap, Option<u64>>,
+    /// Who may replace what stands there; `None` in our own cluster.
+    charge: Option<Charge>,
 }
 
 /// Where something may have to be written.
@@ -44,8 +47,9 @@ impl Published {
         only: Option<&str>,
         name: String,
         text: watch::Receiver<String>,
+        charge: Option<Charge>,
     ) -> Self {
-        Self::new(client, only, name, "root-cert.pem", false, text)
+        Self { charge, ..Self::new(client, only, name, "root-cert.pem", false, text) }
     }
 
     /// What was revoked, perhaps nothing.
@@ -54,8 +58,9 @@ impl Published {
         only: Option<&str>,
         name: String,
         text: watch::Receiver<String>,
+        charge: Option<Charge>,
     ) -> Self {
-        Self::new(client, only, name, "ca-crl.pem", true, text)
+        Self { charge, ..Self::new(client, only, name, "ca-crl.pem", true, text) }
     }
 
     fn new(
@@ -77,7 +82,7 @@ impl Published {
         };
         let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let standing = Mirror::new(&format!("ConfigMaps {name}"), api, only, hash);
-        Self { client: client.clone(), name, entry, text, may_be_empty, hashes, standing }
+        Self { client: client.clone(), name, entry, text, may_be_empty, hashes, standing, charge: None }
     }
 
     /// Whether all that stands is known.
@@ -108,6 +113,7 @@ impl Published {
             entry: self.entry,
             text,
             stands: standing.is_some(),
+            charge: self.charge.clone(),
         })
     }
 }
@@ -121,6 +127,7 @@ pub(super) struct Write {
     text: String,
     /// Whether there is such a ConfigMap already, as far as is known.
     stands: bool,
+    charge: Option<Charge>,
 }
 
 impl Write {
@@ -159,6 +166,16 @@ impl Write {
     async fn update(self, mut object: ConfigMap) -> Outcome {
         let data = object.data.get_or_insert_default();
         if data.get(self.entry) == Some(&self.text) {
+            return Ok(0);
+        }
+        // its own control plane may have come since
+        if let Some(charge) = &self.charge
+            && !charge.is_ours().await
+        {
+            let (namespace, name) = (self.namespace, self.name);
+            tracing::info!(
+                "ConfigMap {namespace}/{name} of another cluster is left to the control plane there"
+            );
             return Ok(0);
         }
         data.insert(self.entry.to_owned(), self.text);

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod ca_bundle;
 #[cfg(test)]
+mod charge;
+#[cfg(test)]
 mod cluster;
 #[cfg(test)]
 mod cluster_trust_bundle;
