@@ -190,7 +190,7 @@ impl<L: Level> View<'_, L> {
         let switches = &self.settings.switches;
         let drains = &*switches.pilot_draining_label;
         let draining = row.health == Health::Draining
-            || (!drains.is_empty() && row.labels.get(drains).is_some_and(|v| !v.is_empty()));
+            || (!drains.is_empty() && row.labels.value(drains).is_some_and(|v| !v.is_empty()));
         let persistent =
             self.service.labels.get(&*switches.pilot_persistent_session_label).is_some_and(|v| !v.is_empty());
         row.health != Health::Terminating && (!draining || persistent)
@@ -213,7 +213,7 @@ impl<L: Level> View<'_, L> {
     fn endpoint(&self, row: &Row, tls: bool) -> LbEndpoint {
         let switches = &self.settings.switches;
         let drains = &*switches.pilot_draining_label;
-        let draining = !drains.is_empty() && row.labels.get(drains).is_some_and(|v| !v.is_empty());
+        let draining = !drains.is_empty() && row.labels.value(drains).is_some_and(|v| !v.is_empty());
         let health = match row.health {
             _ if draining => HealthStatus::Draining,
             // Nobody checks what a ServiceEntry or a WorkloadEntry names: upstream says nothing of its health.
@@ -264,7 +264,7 @@ const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 /// Canonical name and revision of a workload, an unknown revision empty
 /// (as pkg/kube/labels: `CanonicalService`, with `latest` left out).
 fn canonical(labels: &WorkloadLabels, workload: &Arc<str>) -> (Arc<str>, Arc<str>) {
-    let first = |keys: &[&str]| keys.iter().find_map(|k| labels.get(k)).map(config::text);
+    let first = |keys: &[&str]| keys.iter().find_map(|k| labels.value(k)).map(config::text);
     let name = first(&[CANONICAL_NAME, "app.kubernetes.io/name", "app"]).unwrap_or_else(|| workload.clone());
     let revision = first(&[CANONICAL_REVISION, "app.kubernetes.io/version", "version"]);
     (name, revision.filter(|r| &**r != "latest").unwrap_or_default())

@@ -12,6 +12,7 @@ pub mod clusters;
 pub mod encoded;
 pub mod endpoints;
 pub mod filters;
+mod findings;
 pub mod gateways;
 pub mod listeners;
 pub mod names;
@@ -25,6 +26,7 @@ pub mod telemetry;
 
 pub use catalog::{Class, Generator};
 pub use encoded::{Resource, Section, TypeName};
+pub use findings::Finding;
 pub use plan::Edition;
 pub use proxy::{Proxy, ProxyKind};
 

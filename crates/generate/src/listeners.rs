@@ -8,6 +8,7 @@ use mesh::workloads::ServiceTarget;
 use tables::{Level, Reads};
 
 use crate::encoded::{Section, digest_debug, digest_of};
+use crate::findings::Finding;
 use crate::proxy::Proxy;
 use crate::scope::{Named, Scope, ScopedService};
 
@@ -26,13 +27,15 @@ pub struct Built {
     /// Names of listeners that stand for one pod of a headless service, with the address of that pod. The pod itself
     /// does not get its own; all others share the whole list.
     pub pods: BTreeMap<Arc<str>, Arc<str>>,
+    /// What its owner should know.
+    pub findings: Arc<[Finding]>,
 }
 
 impl Built {
     /// Hash of everything.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        digest_of(&(self.section.digest(), &self.routes, &self.secrets, &self.pods))
+        digest_of(&(self.section.digest(), &self.routes, &self.secrets, &self.pods, &self.findings))
     }
 
     /// The listeners for a proxy with this address.

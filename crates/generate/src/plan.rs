@@ -7,6 +7,7 @@ use mesh::workloads::ServiceTarget;
 use tables::{Ask, Asking, Level};
 
 use crate::encoded::{Resource, Section, TypeName, digest_debug, digest_of};
+use crate::findings::Finding;
 use crate::proxy::{OwnWorkload, Proxy, ProxyKind};
 use crate::scope::{Scope, Services};
 use crate::{gateways, names, scope, secrets};
@@ -165,6 +166,8 @@ impl Ask for NameTableOf {
 pub struct Edition {
     /// Shared by all editions that have the same.
     pub sections: Vec<Arc<Section>>,
+    /// What the owner of the proxy should know, of each part that found something.
+    pub findings: Vec<Arc<[Finding]>>,
 }
 
 impl Edition {
@@ -191,16 +194,18 @@ impl Ask for EditionOf {
         let sections = match self.of {
             TypeName::Cluster => self.clusters(r),
             TypeName::Endpoint => self.endpoints(r),
-            TypeName::Listener => self.listeners(r),
-            TypeName::Route | TypeName::VirtualHost => self.routes(r),
+            TypeName::Listener => return self.listeners(&self.built_listeners(r)),
+            TypeName::Route => return Self::routes(&self.built_routes(r)),
+            TypeName::VirtualHost => self.built_routes(r).iter().map(|b| b.virtual_hosts.clone()).collect(),
             TypeName::Secret => vec![Section::new(self.secrets(r))],
             TypeName::Extension => Vec::new(),
             TypeName::NameTable => vec![self.name_table(r)],
         };
-        Edition { sections }
+        Edition { sections, ..Edition::default() }
     }
     fn digest(out: &Edition) -> u64 {
-        digest_of(&out.sections.iter().map(|section| section.digest()).collect::<Vec<_>>())
+        let sections: Vec<u64> = out.sections.iter().map(|section| section.digest()).collect();
+        digest_of(&(sections, &out.findings))
     }
 }
 
@@ -212,6 +217,11 @@ pub fn is_outbound(kind: ProxyKind, of: TypeName) -> bool {
 }
 
 type Reading<'a> = Asking<'a, EditionOf>;
+
+/// Those of each part that found something.
+fn found<'a>(all: impl Iterator<Item = &'a Arc<[Finding]>>) -> Vec<Arc<[Finding]>> {
+    all.filter(|findings| !findings.is_empty()).cloned().collect()
+}
 
 impl EditionOf {
     /// The outbound form of `proxy`, which may already be one.
@@ -270,26 +280,26 @@ impl EditionOf {
         }
     }
 
-    fn listeners(&self, r: &Reading<'_>) -> Vec<Arc<Section>> {
+    fn listeners(&self, all: &[Arc<crate::listeners::Built>]) -> Edition {
         // a pod of a headless service has no listener for itself
         let own = self.proxy.ip().map(|ip| ip.to_string());
-        let mut out: Vec<Arc<Section>> = Vec::new();
-        for built in self.built_listeners(r) {
+        let mut sections: Vec<Arc<Section>> = Vec::new();
+        for built in all {
             let section = built.section_for(own.as_deref());
-            let is_new = |name: &str| !out.iter().any(|before| before.has(name));
+            let is_new = |name: &str| !sections.iter().any(|before| before.has(name));
             let all_new = section.resources().iter().all(|listener| is_new(&listener.name));
-            out.push(if all_new {
+            sections.push(if all_new {
                 section
             } else {
                 Section::new(section.resources().iter().filter(|l| is_new(&l.name)).cloned().collect())
             });
         }
-        out
+        Edition { sections, findings: found(all.iter().map(|built| &built.findings)) }
     }
 
-    fn routes(&self, r: &Reading<'_>) -> Vec<Arc<Section>> {
+    fn built_routes(&self, r: &Reading<'_>) -> Vec<Arc<crate::routes::BuiltRoute>> {
         let proxy = &self.proxy;
-        let built: Vec<Arc<crate::routes::BuiltRoute>> = match proxy.kind {
+        match proxy.kind {
             ProxyKind::Sidecar => {
                 let names = r.ask(&OutboundRoutes(proxy.clone()));
                 let ask = |name: &Arc<str>| r.ask(&SidecarRoute { proxy: proxy.clone(), name: name.clone() });
@@ -301,11 +311,14 @@ impl EditionOf {
                 names.iter().map(ask).collect()
             }
             ProxyKind::Waypoint | ProxyKind::Ztunnel => Vec::new(),
-        };
-        if self.of == TypeName::VirtualHost {
-            return built.iter().map(|b| b.virtual_hosts.clone()).collect();
         }
-        vec![Section::new(built.iter().map(|b| b.route.clone()).collect())]
+    }
+
+    fn routes(all: &[Arc<crate::routes::BuiltRoute>]) -> Edition {
+        Edition {
+            sections: vec![Section::new(all.iter().map(|built| built.route.clone()).collect())],
+            findings: found(all.iter().map(|built| &built.findings)),
+        }
     }
 
     fn secrets(&self, r: &Reading<'_>) -> Vec<Resource> {

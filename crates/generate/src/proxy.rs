@@ -172,13 +172,10 @@ impl Hash for Proxy {
     }
 }
 
-/// The label that holds the node's name.
-pub(crate) const NODE_LABEL: &str = "kubernetes.io/hostname";
-
 impl Proxy {
     /// Takes another id for the cluster it runs in, in the label that repeats it as well.
     pub fn rename_cluster(&mut self, id: &Arc<str>) {
-        let label = self.labels.get_mut(metadata::CLUSTER_LABEL);
+        let label = self.labels.get_mut(config::label::CLUSTER);
         if let Some(label) = label.filter(|label| **label == self.cluster) {
             *label = id.clone();
         }
@@ -217,7 +214,7 @@ impl Proxy {
             out.own = None;
             out.metadata.retain(|k, _| !metadata::INBOUND_ONLY.contains(&&**k));
             out.labels.retain(|k, _| asked.contains(k));
-            if asked.iter().any(|k| **k == *NODE_LABEL) {
+            if asked.iter().any(|k| **k == *config::label::HOSTNAME) {
                 out.node = self.node.clone();
             }
             out.sidecar = sidecar;

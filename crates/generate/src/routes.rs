@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::encoded::{Resource, Section, digest_of};
+use crate::findings::Finding;
 use crate::scope::Named;
 
 mod actions;
@@ -74,12 +75,14 @@ pub struct BuiltRoute {
     pub route: Resource,
     /// The virtual hosts as resources of their own (stock Envoy on delta), else empty.
     pub virtual_hosts: Arc<Section>,
+    /// What its owner should know.
+    pub findings: Arc<[Finding]>,
 }
 
 impl BuiltRoute {
     /// Hash of everything.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        digest_of(&(self.route.version, self.virtual_hosts.digest()))
+        digest_of(&(self.route.version, self.virtual_hosts.digest(), &self.findings))
     }
 }

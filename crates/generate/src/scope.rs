@@ -123,7 +123,7 @@ pub fn asked_labels<L: Level>(r: &Reads<L>, world: &World) -> Vec<Arc<str>> {
     for (_, service) in world.services.bucket::<ServicesAskingPlace, L>(r, &()) {
         crate::clusters::balance::distribution(service).iter().for_each(|label| add(label));
         if service.node_local {
-            add(crate::proxy::NODE_LABEL);
+            add(config::label::HOSTNAME);
         }
     }
     keys.into_iter().collect()

@@ -107,6 +107,8 @@ impl Endpoint {
 pub struct Endpoints {
     /// Sorted; each shared, so that an unchanged endpoint costs nothing.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// Addresses, with their clusters, that slices name for pods that are not known: nobody is sent there until they are.
+    pub podless: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// What changes rarely about a service's endpoints: who they are. Kept apart from [`Endpoints`], so that clusters,

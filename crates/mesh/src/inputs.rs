@@ -1,5 +1,6 @@
 //! Facts: everything that may be told to a mesh, and the batches it is told in.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use config::Meta;
@@ -105,6 +106,8 @@ facts! {
     ServiceImportFacts = 21, ObjectKey => Fact<kubernetes::ServiceImport>;
     /// TrafficExtensions; WasmPlugins become such where they are read.
     TrafficExtensionFacts = 22, ObjectKey => Fact<extensions::TrafficExtension>;
+    /// Addresses of hosts that gateways between networks are known by, sorted. Key: the host.
+    HostFacts = 23, Arc<str> => Vec<IpAddr>;
 }
 
 /// One change of the facts: object put (`Some`) or removed (`None`), applied in order, committed as one revision.
@@ -116,13 +119,16 @@ pub struct Batch {
     pub puts: Vec<(Arc<str>, config::Object)>,
     /// Objects removed: cluster id, kind, namespace, name.
     pub removes: Vec<(config::Kind, ObjectKey)>,
+    /// Addresses of hosts, of those in [`NetworkGateways::hosts`](crate::networks::NetworkGateways::hosts); `None` if they are
+    /// not known any more.
+    pub hosts: Vec<(Arc<str>, Option<Vec<IpAddr>>)>,
 }
 
 impl Batch {
     /// Whether it says nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.settings.is_none() && self.puts.is_empty() && self.removes.is_empty()
+        self.settings.is_none() && self.puts.is_empty() && self.removes.is_empty() && self.hosts.is_empty()
     }
     /// Adds an object of cluster `cluster`.
     pub fn put(&mut self, cluster: &Arc<str>, object: config::Object) {

@@ -5,15 +5,13 @@ pub(crate) mod gateways;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use config::label;
 use config::mesh::Ne;
 use tables::{Level, Reads};
 
 use crate::settings::Settings;
 use crate::workloads::LabelSet;
 use crate::world::Ground;
-
-/// The label that names a network.
-pub(crate) const LABEL: &str = "topology.istio.io/network";
 
 /// One gateway into a network (as pilot/pkg/model/network.go: `NetworkGateway`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -22,7 +20,7 @@ pub struct NetworkGateway {
     pub network: Arc<str>,
     /// Cluster it belongs to; empty for one that MeshNetworks names by address.
     pub cluster: Arc<str>,
-    /// Address or host name, as told: a host name is left for whoever can resolve it.
+    /// Address or host name.
     pub address: Arc<str>,
     /// mTLS auto-passthrough port, 0 if none.
     pub port: u32,
@@ -32,11 +30,24 @@ pub struct NetworkGateway {
     pub service_account: Arc<str>,
 }
 
-/// All gateways of one network, sorted by address and port. Key: network id.
+/// All gateways of one network, each list sorted by address and port. Key: network id.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NetworkGateways {
-    /// Sorted.
+    /// As told: for whoever can resolve host names.
     pub gateways: Vec<NetworkGateway>,
+    /// By address only: in the place of one that is known by its host, one for each address of that.
+    pub resolved: Vec<NetworkGateway>,
+}
+
+impl NetworkGateways {
+    /// The hosts whose addresses are wanted.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.gateways.iter().map(|gateway| &gateway.address).filter(|address| is_host(address))
+    }
+}
+
+fn is_host(address: &str) -> bool {
+    address.parse::<IpAddr>().is_err()
 }
 
 /// The network of an address with these labels in a cluster; empty if nothing says
@@ -49,10 +60,10 @@ pub(crate) fn network_of<L: Level>(
     address: &str,
     labels: &impl LabelSet,
 ) -> Arc<str> {
-    if let Some(network) = labels.value(LABEL).filter(|n| !n.is_empty()) {
+    if let Some(network) = labels.value(label::NETWORK).filter(|n| !n.is_empty()) {
         return config::text(network);
     }
-    match ground.label(r, cluster, &settings.system_namespace, LABEL) {
+    match ground.label(r, cluster, &settings.system_namespace, label::NETWORK) {
         Some(network) if !network.is_empty() => network.into(),
         _ => from_mesh_networks(settings, cluster, address),
     }

@@ -42,6 +42,8 @@ pub struct HostRules {
     pub exported: Vec<Rule>,
     /// In the root namespace only: what is not exported.
     pub private: Vec<Rule>,
+    /// The last subset that was left out, since an earlier object has one of its name.
+    pub repeated_subset: Option<Box<str>>,
 }
 
 impl Rule {

@@ -1,6 +1,7 @@
 //! Load balancing: policy, locality, failover, zones
 //! (as pilot/pkg/networking/core/cluster_traffic_policy.go and core/loadbalancer).
 
+use config::label;
 use config::mesh::MeshConfig;
 use config::networking::{
     HashAlgorithm, LbPolicy, LoadBalancerSettings, LocalityLoadBalancerSetting, SimpleLb,
@@ -20,15 +21,8 @@ use super::build::Draft;
 use crate::encoded::duration;
 
 /// Label keys of Kubernetes' traffic distribution.
-const SAME_ZONE: [&str; 3] =
-    ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
-const SAME_NODE: [&str; 5] = [
-    "topology.istio.io/network",
-    "topology.kubernetes.io/region",
-    "topology.kubernetes.io/zone",
-    "topology.istio.io/subzone",
-    "kubernetes.io/hostname",
-];
+const SAME_ZONE: [&str; 3] = [label::NETWORK, label::REGION, label::ZONE];
+const SAME_NODE: [&str; 5] = [label::NETWORK, label::REGION, label::ZONE, label::SUBZONE, label::HOSTNAME];
 
 /// Which locality setting is in force (as `GetEffectiveLbSetting`).
 #[derive(Clone, PartialEq, Debug)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use config::networking::{Distribute, LocalityLoadBalancerSetting, ZoneAwareLoadBalancerSetting};
 use mesh::endpoints::Locality;
+use mesh::workloads::LabelSet as _;
 use proto::envoy::config::core::v3::Locality as EnvoyLocality;
 use proto::envoy::config::endpoint::v3::LocalityLbEndpoints;
 
@@ -180,7 +181,7 @@ fn by_labels(groups: Vec<Group>, proxy: &Proxy, labels: &[String]) -> Vec<Locali
         return groups.into_iter().map(|g| g.built).collect();
     }
     let lowest = u32::try_from(labels.len()).unwrap_or(u32::MAX);
-    let network_first = labels.first().is_some_and(|l| l == "topology.istio.io/network");
+    let network_first = labels.first().is_some_and(|l| l == config::label::NETWORK);
     let wanted: Vec<(&str, &str)> = labels
         .iter()
         .map(|label| match label.split_once('=') {
@@ -191,7 +192,7 @@ fn by_labels(groups: Vec<Group>, proxy: &Proxy, labels: &[String]) -> Vec<Locali
     let priority = |row: &mesh::endpoints::Endpoint| {
         let mut adjust = 0;
         for (i, (key, value)) in wanted.iter().enumerate() {
-            if row.labels.get(key).unwrap_or_default() != *value {
+            if row.labels.value(key).unwrap_or_default() != *value {
                 if i == 0 && network_first {
                     adjust = lowest;
                     continue;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use config::label;
 use mesh::World;
 use mesh::networks::{NetworkGateway, NetworkGateways};
 use mesh::workloads::Attributes;
@@ -19,7 +20,7 @@ use crate::encoded::u32_value;
 use crate::proxy::{IpMode, Proxy, ProxyKind};
 
 /// Replaces endpoints of other networks by gateways. Weights are scaled so that they can be shared evenly. A gateway that
-/// is known by name only serves clusters whose names the proxy resolves itself (`dns`): an endpoint of any other has to
+/// is known by name keeps it in clusters whose names the proxy resolves itself (`dns`): an endpoint of any other has to
 /// be an address (as pilot/pkg/model/network.go: `NetworkManager`, resolved and `Unresolved`).
 pub(super) fn split<L: Level>(
     r: &Reads<L>,
@@ -28,8 +29,7 @@ pub(super) fn split<L: Level>(
     groups: Vec<Group>,
     dns: bool,
 ) -> Vec<Group> {
-    let usable = |g: &&NetworkGateway| dns || g.address.parse::<IpAddr>().is_ok();
-    let of = |row: &NetworkGateways| row.gateways.iter().filter(usable).cloned().collect::<Vec<_>>();
+    let of = |row: &NetworkGateways| if dns { row.gateways.clone() } else { row.resolved.clone() };
     let by_network: BTreeMap<Arc<str>, Vec<NetworkGateway>> =
         world.networks.all(r).map(|(network, row)| (network.clone(), of(row))).collect();
     if by_network.values().all(Vec::is_empty) {
@@ -142,8 +142,8 @@ fn rewrite(
             network: gateway.network.clone(),
             cluster: gateway.cluster.clone(),
             labels: config::Labels::from_iter([
-                ("topology.istio.io/network".to_owned(), gateway.network.to_string()),
-                ("topology.istio.io/cluster".to_owned(), gateway.cluster.to_string()),
+                (label::NETWORK.to_owned(), gateway.network.to_string()),
+                (label::CLUSTER.to_owned(), gateway.cluster.to_string()),
             ])
             .into(),
             ..Attributes::default()

@@ -71,7 +71,11 @@ pub(super) fn built<L: Level>(
         out.ignore_port_in_host_matching = true;
         out.max_direct_response_body_size_bytes = u32_value(MAX_DIRECT_RESPONSE);
     }
-    BuiltRoute { route: Resource::encode(name.clone(), &out), virtual_hosts: Arc::default() }
+    BuiltRoute {
+        route: Resource::encode(name.clone(), &out),
+        virtual_hosts: Arc::default(),
+        findings: Arc::default(),
+    }
 }
 
 /// A virtual host while it is being made.

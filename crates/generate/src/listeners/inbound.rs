@@ -21,6 +21,7 @@ use crate::authentication::{self, PeerMode};
 use crate::encoded::{Resource, Section, TypeName, bool_value, duration, u32_value};
 use crate::endpoints::address;
 use crate::filters::{Class, Filters, inspect};
+use crate::findings::Finding;
 use crate::provenance::{self, Origin};
 use crate::proxy::{Interception, IpMode, Proxy};
 use crate::scope::Named;
@@ -81,6 +82,15 @@ impl Served<'_> {
         }
     }
 
+    /// What is found where another one wants the same port: two services that speak the same there are at one.
+    fn conflict(&self, protocol: Protocol, host: &str) -> Option<Finding> {
+        (self.protocol != protocol && self.host != host).then(|| Finding::InboundListener {
+            port: self.target,
+            accepted: self.host.as_str().into(),
+            rejected: host.into(),
+        })
+    }
+
     fn stat_prefix(&self) -> String {
         if self.passthrough { self.cluster.clone() } else { format!("inbound_{}", self.name(true)) }
     }
@@ -119,7 +129,11 @@ pub(super) fn listeners<L: Level>(
     let mut secrets: Vec<Arc<str>> = Vec::new();
     let mut own = Vec::new();
     let mut shared = Vec::new();
-    for served in context.served(declared, targets, &services) {
+    let mut findings = Vec::new();
+    if targets.iter().any(|target| target.unready) {
+        findings.push(Finding::Unready);
+    }
+    for served in context.served(declared, targets, &services, &mut findings) {
         let built = context.chains(&served, &mut secrets);
         let name = || if served.bound { served.name(false) } else { VIRTUAL.to_owned() };
         provenance::resource(r, TypeName::Listener, name, || {
@@ -177,7 +191,7 @@ pub(super) fn listeners<L: Level>(
     }
     out.extend(own);
     let resources = out.iter().map(|l| Resource::encode(l.name.as_str(), l)).collect();
-    Built { section: Section::new(resources), secrets, ..Built::default() }
+    Built { section: Section::new(resources), secrets, findings: findings.into(), ..Built::default() }
 }
 
 /// Addresses that mean all of them; both families where the proxy has both.
@@ -214,18 +228,19 @@ impl Context<'_> {
         declared: Option<(&'s Named, &'s Sidecar)>,
         targets: &'s [ServiceTarget],
         services: &BTreeMap<&'s mesh::ServiceKey, &'s Service>,
+        findings: &mut Vec<Finding>,
     ) -> Vec<Served<'s>> {
         let ingress: &[IstioIngressListener] = declared.map_or(&[], |(_, s)| &s.ingress);
         let mut by_port: BTreeMap<u32, Served<'s>> = BTreeMap::new();
         if ingress.is_empty() {
             // Without redirection a listener would take the port away from the workload.
             if self.proxy.interception != Interception::None {
-                self.add_targets(&mut by_port, targets, services, &[]);
+                self.add_targets(&mut by_port, targets, services, &[], findings);
             }
         } else {
             if self.settings.switches.pilot_allow_sidecar_service_inbound_listener_merge {
                 let taken: Vec<u32> = ingress.iter().filter_map(|l| Some(l.port.as_ref()?.number)).collect();
-                self.add_targets(&mut by_port, targets, services, &taken);
+                self.add_targets(&mut by_port, targets, services, &taken, findings);
             }
             for listener in ingress {
                 if let Some(served) = self.ingress(declared.map(|(name, _)| name), listener) {
@@ -242,6 +257,7 @@ impl Context<'_> {
         targets: &'s [ServiceTarget],
         services: &BTreeMap<&'s mesh::ServiceKey, &'s Service>,
         taken: &[u32],
+        findings: &mut Vec<Finding>,
     ) {
         let bound = self.is_bound(CaptureMode::Default);
         for target in targets {
@@ -249,7 +265,12 @@ impl Context<'_> {
             if taken.contains(&port) || self.is_privileged(bound, port) || self.is_reserved(port, true) {
                 continue;
             }
-            by_port.entry(port).or_insert_with(|| Served {
+            let host = target.service.hostname.as_str();
+            if let Some(kept) = by_port.get(&port) {
+                findings.extend(kept.conflict(target.port.protocol, host));
+                continue;
+            }
+            let served = Served {
                 cluster: format!("inbound|{port}||"),
                 port: target.port.clone(),
                 target: port,
@@ -257,11 +278,12 @@ impl Context<'_> {
                 bind: wildcards(self.proxy),
                 bound,
                 tls: None,
-                host: target.service.hostname.as_str().to_owned(),
+                host: host.to_owned(),
                 service: services.get(&target.service).copied(),
                 sidecar: None,
                 passthrough: false,
-            });
+            };
+            by_port.insert(port, served);
         }
     }
 

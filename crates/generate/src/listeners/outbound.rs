@@ -69,7 +69,13 @@ pub(super) fn listeners<L: Level>(
         messages.resources.push(Resource::encode_shared(&listener.name, &listener));
     }
     let section = Section::new(messages.resources);
-    Built { section, routes: entries.routes(), pods: entries.pods, ..Built::default() }
+    Built {
+        section,
+        routes: entries.routes(),
+        findings: entries.findings(),
+        pods: entries.pods,
+        ..Built::default()
+    }
 }
 
 /// See [`super::outbound_routes`].

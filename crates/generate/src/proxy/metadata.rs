@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use config::label;
 use mesh::endpoints::Locality;
 use mesh::workloads::Labels;
 use proto::envoy::config::core::v3::{Node, node::UserAgentVersionType};
@@ -13,9 +14,6 @@ use super::{Capabilities, Interception, IpMode, OwnWorkload, Proxy, ProxyKind};
 
 /// Keys that have a field of their own or that no builder asks for in text form.
 const STRUCTURED: [&str; 4] = ["LABELS", "PROXY_CONFIG", "ANNOTATIONS", "PLATFORM_METADATA"];
-
-/// The label that repeats the cluster of a workload.
-pub(super) const CLUSTER_LABEL: &str = "topology.istio.io/cluster";
 
 /// Keys that builders look at by [`Proxy::meta`] and [`Proxy::flag`].
 const LOOKED_AT: [&str; 18] = [
@@ -182,8 +180,9 @@ fn locality(node: &Node, meta: &Struct) -> Locality {
         };
     }
     let labels = labels(meta);
-    let label = labels.get("topology.istio.io/locality").or_else(|| labels.get("istio-locality"));
-    label
+    labels
+        .get(label::LOCALITY)
+        .or_else(|| labels.get(label::ISTIO_LOCALITY))
         .map(|l| Locality::parse(&if l.contains('/') { l.to_string() } else { l.replace('.', "/") }))
         .unwrap_or_default()
 }
@@ -200,15 +199,15 @@ struct Place<'a> {
 impl Place<'_> {
     fn add_to(&self, mut labels: Labels) -> Labels {
         let own = [
-            ("topology.kubernetes.io/region", &self.locality.region),
-            ("topology.kubernetes.io/zone", &self.locality.zone),
-            ("topology.istio.io/subzone", &self.locality.subzone),
-            (CLUSTER_LABEL, self.cluster),
-            ("kubernetes.io/hostname", self.node),
+            (label::REGION, &self.locality.region),
+            (label::ZONE, &self.locality.zone),
+            (label::SUBZONE, &self.locality.subzone),
+            (label::CLUSTER, self.cluster),
+            (label::HOSTNAME, self.node),
         ];
         labels.extend(own.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (Arc::from(k), v.clone())));
         if !self.network.is_empty() {
-            labels.entry("topology.istio.io/network".into()).or_insert_with(|| self.network.clone());
+            labels.entry(label::NETWORK.into()).or_insert_with(|| self.network.clone());
         }
         labels
     }

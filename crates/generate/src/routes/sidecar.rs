@@ -24,6 +24,7 @@ use super::domains::{self, Domain, with_port};
 use super::{BuiltRoute, Part, PartHost, Parts, hash, headers, http, matches, session};
 use crate::clusters::subset_key;
 use crate::encoded::{Resource, Section, TypeName, bool_value, seconds, u32_value};
+use crate::findings::Finding;
 use crate::plan::ServiceHosts;
 use crate::provenance::{self, Origin};
 use crate::proxy::{Proxy, ProxyKind};
@@ -449,7 +450,7 @@ pub fn assemble<L: Level>(
     hosts: &[&PartHost],
 ) -> BuiltRoute {
     let (_, sniffed) = port_of(name);
-    let mut hosts = unique(hosts);
+    let (mut hosts, findings) = unique(hosts);
     if sniffed {
         hosts = of_sniffed(hosts, name);
     }
@@ -509,6 +510,7 @@ pub fn assemble<L: Level>(
     BuiltRoute {
         route: Resource::from_bytes(name.clone(), whole.into()),
         virtual_hosts: Section::new(virtual_hosts),
+        findings: findings.into(),
     }
 }
 
@@ -546,8 +548,8 @@ impl Kept<'_> {
     }
 }
 
-/// Hosts whose name is new, with the domains that nobody before them has.
-fn unique<'a>(hosts: &[&'a PartHost]) -> Vec<Kept<'a>> {
+/// Hosts whose name is new, with the domains that nobody before them has; and who lacks some.
+fn unique<'a>(hosts: &[&'a PartHost]) -> (Vec<Kept<'a>>, Vec<Finding>) {
     let mut known: FxHashSet<&str> = FxHashSet::default();
     for host in hosts.iter().filter(|h| h.service) {
         known.insert(&host.name);
@@ -556,8 +558,11 @@ fn unique<'a>(hosts: &[&'a PartHost]) -> Vec<Kept<'a>> {
     let mut names: FxHashSet<&str> = FxHashSet::default();
     let mut taken: FxHashSet<Cow<'a, str>> = FxHashSet::default();
     let mut out = Vec::with_capacity(hosts.len());
+    let mut findings = Vec::new();
     for host in hosts {
+        let lacks = || Finding::Domain { virtual_host: host.name.clone(), service: host.service };
         if !names.insert(&host.name) {
+            findings.push(lacks());
             continue;
         }
         let mut domains = Vec::with_capacity(host.domains.len());
@@ -567,12 +572,15 @@ fn unique<'a>(hosts: &[&'a PartHost]) -> Vec<Kept<'a>> {
                 domains.push(domain.name.as_str());
             }
         }
+        let all = domains.len() == host.domains.len();
+        if !all {
+            findings.push(lacks());
+        }
         if !domains.is_empty() {
-            let all = domains.len() == host.domains.len();
             out.push(Kept { host, domains: (!all).then_some(domains) });
         }
     }
-    out
+    (out, findings)
 }
 
 fn lower(text: &str) -> Cow<'_, str> {

@@ -31,13 +31,15 @@ pub(crate) fn of<L: Level>(
 ) -> Vec<(ServiceKey, Endpoints)> {
     let Some(settings) = sources.ground.settings(r) else { return Vec::new() };
     let mut found: Vec<Endpoint> = Vec::new();
+    let mut podless = Vec::new();
     let mut external = Vec::new();
     let declared = service.common_name_of.as_ref().unwrap_or(key);
     for (claim, said) in sources.claims.bucket::<ClaimsOn, L>(r, declared) {
         let object = &claim.1.object;
         match sources.declarations.get(r, &claim.1).map(|d| &**d) {
             Some(Declaration::Kube(_)) => {
-                let mut of_slices = slices::endpoints(r, sources, settings, object, &said.service);
+                let mut of_slices =
+                    slices::endpoints(r, sources, settings, object, &said.service, &mut podless);
                 if settings.switches.enable_mcs_service_discovery {
                     let exported = sources.exports.get(r, object).is_some();
                     let stays = multicluster::stays_in_cluster(settings, service, &object.cluster, exported);
@@ -59,7 +61,9 @@ pub(crate) fn of<L: Level>(
     let mut endpoints: Vec<Arc<Endpoint>> = found.into_iter().map(Arc::new).collect();
     // it is collected in the place of the rows themselves
     endpoints.shrink_to_fit();
-    vec![(key.clone(), Endpoints { endpoints })]
+    podless.sort();
+    podless.dedup();
+    vec![(key.clone(), Endpoints { endpoints, podless })]
 }
 
 /// An endpoint for a port that the service does not have is never called.

@@ -23,13 +23,15 @@ use crate::world::{SlicesOf, WorkloadsAt};
 const IMPORTED: &str = "multicluster.kubernetes.io/service-name";
 
 /// What the slices of the Service say
-/// (as pilot/pkg/serviceregistry/kube/controller/endpointslice.go: `updateEndpointCacheForSlice`).
+/// (as pilot/pkg/serviceregistry/kube/controller/endpointslice.go: `updateEndpointCacheForSlice`), and into `podless`
+/// what they say of pods that are not known.
 pub(super) fn endpoints<L: Level>(
     r: &Reads<L>,
     sources: Sources<'_>,
     settings: &Settings,
     key: &ObjectKey,
     service: &Service,
+    podless: &mut Vec<(Arc<str>, Arc<str>)>,
 ) -> Vec<Endpoint> {
     let bucket = (key.namespace.clone(), key.name.clone());
     let mut slices: Vec<_> = sources.slices.bucket::<SlicesOf, L>(r, &bucket).collect();
@@ -45,7 +47,7 @@ pub(super) fn endpoints<L: Level>(
     let mut out = Vec::new();
     for (slice_key, slice) in slices {
         for endpoint in &slice.spec.endpoints {
-            let found = of_endpoint(r, sources, settings, slice_key, slice, endpoint, service);
+            let found = of_endpoint(r, sources, settings, (slice_key, slice), endpoint, service, podless);
             out.extend(
                 found
                     .into_iter()
@@ -60,10 +62,10 @@ fn of_endpoint<L: Level>(
     r: &Reads<L>,
     sources: Sources<'_>,
     settings: &Settings,
-    key: &ObjectKey,
-    slice: &Fact<kube::EndpointSlice>,
+    (key, slice): (&ObjectKey, &Fact<kube::EndpointSlice>),
     endpoint: &kube::Endpoint,
     service: &Service,
+    podless: &mut Vec<(Arc<str>, Arc<str>)>,
 ) -> Vec<Endpoint> {
     let health = health(settings, service, &endpoint.conditions);
     let send_unhealthy = sends_unhealthy(settings, service);
@@ -72,7 +74,9 @@ fn of_endpoint<L: Level>(
     for address in &endpoint.addresses {
         let pod = pod(r, sources, key, target, address);
         if pod.is_none() && target.is_some() {
-            continue; // it will be there once its pod is known: without it nobody knows who answers
+            // it will be there once its pod is known: without it nobody knows who answers
+            podless.push((key.cluster.clone(), address.clone()));
+            continue;
         }
         let vips = service.cluster_vips.get(&key.cluster).map_or(0, Vec::len);
         let both = pod.map_or(0, |p| p.addresses.len()) > 1 && target.is_some() && vips > 1;

@@ -294,7 +294,7 @@ networks:
 "#;
     let mut settings = settings();
     settings.networks =
-        std::sync::Arc::new(config::mesh::parse_mesh_networks("networks.yaml", networks).unwrap().0);
+        std::sync::Arc::new(config::mesh::parse_mesh_networks("networks.yaml", networks, true).unwrap().0);
     let yaml = r#"
 {apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}]}}
 ---

@@ -64,22 +64,28 @@ pub(crate) fn merge<'m, L: Level>(
     let mut all: Vec<(&Named, &Arc<Rule>)> = members.collect();
     all.sort_by_key(|(name, rule)| (rule.selector.is_none(), rule.created, &name.1));
     let default_private = settings.mesh.default_destination_rule_export_to.iter().any(|w| w == ".");
-    let mut row =
-        HostRules { host: key.1.clone(), rules: Vec::new(), exported: Vec::new(), private: Vec::new() };
+    let mut row = HostRules {
+        host: key.1.clone(),
+        rules: Vec::new(),
+        exported: Vec::new(),
+        private: Vec::new(),
+        repeated_subset: None,
+    };
+    let repeated = &mut row.repeated_subset;
     for (_, rule) in all {
         let own = Visibility::Namespace(rule.namespace.as_ref().into());
         let said = &rule.export_to;
         let here = [Visibility::Public, Visibility::Private, own.clone()];
         if said.is_empty() || here.iter().any(|v| said.contains(v)) {
-            add(settings, &mut row.rules, rule);
+            add(settings, &mut row.rules, rule, repeated);
         }
         let only_own = said.len() == 1 && (said.contains(&Visibility::Private) || said.contains(&own));
         if only_own || said.is_empty() && default_private {
             if *rule.namespace == *settings.root_namespace() {
-                add(settings, &mut row.private, rule);
+                add(settings, &mut row.private, rule, repeated);
             }
         } else {
-            add(settings, &mut row.exported, rule);
+            add(settings, &mut row.exported, rule, repeated);
         }
     }
     for rule in row.rules.iter_mut().chain(&mut row.exported).chain(&mut row.private) {
@@ -95,7 +101,7 @@ pub(crate) fn merge<'m, L: Level>(
 
 /// Adds a rule to those there are: into one that is meant for the same proxies, or as one more
 /// (as pilot/pkg/model/destination_rule.go: `mergeDestinationRule`).
-fn add(settings: &Settings, rules: &mut Vec<Rule>, new: &Rule) {
+fn add(settings: &Settings, rules: &mut Vec<Rule>, new: &Rule, repeated: &mut Option<Box<str>>) {
     let mut separate = true;
     for old in rules.iter_mut() {
         if settings.switches.enable_enhanced_destinationrule_merge {
@@ -114,7 +120,7 @@ fn add(settings: &Settings, rules: &mut Vec<Rule>, new: &Rule) {
             (Some(_), Some(_)) | (None, None) => separate = false,
             _ => {}
         }
-        combine(old, new);
+        combine(old, new, repeated);
     }
     if separate {
         rules.push(new.clone());
@@ -122,12 +128,14 @@ fn add(settings: &Settings, rules: &mut Vec<Rule>, new: &Rule) {
 }
 
 /// Subsets are added up, the first of a name stands; the older policy stands, except that a user's word goes before
-/// that of a generated rule.
-fn combine(old: &mut Rule, new: &Rule) {
+/// that of a generated rule. Says which subset was left out.
+fn combine(old: &mut Rule, new: &Rule, repeated: &mut Option<Box<str>>) {
     old.from.extend(new.from.iter().cloned());
     let mut merged = (*old.rule).clone();
     for subset in &new.rule.subsets {
-        if !merged.subsets.iter().any(|s| s.name == subset.name) {
+        if merged.subsets.iter().any(|s| s.name == subset.name) {
+            *repeated = Some(subset.name.as_str().into());
+        } else {
             merged.subsets.push(subset.clone());
         }
     }

@@ -58,7 +58,7 @@ pub(crate) fn instance<L: Level>(
     } else {
         config::text(&entry.network)
     };
-    let tls_mode = match own.get(labels::TLS_MODE) {
+    let tls_mode = match own.get(config::label::TLS_MODE) {
         Some(mode) => config::text(mode),
         None if entry.service_account.is_empty() => config::text("disabled"),
         None => config::text("istio"),

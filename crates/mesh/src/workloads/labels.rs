@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use config::Shared;
+use config::{Shared, label};
 use litemap::LiteMap;
 
 use crate::endpoints::Locality;
@@ -11,19 +11,9 @@ use crate::endpoints::Locality;
 /// Labels as rows of services hold them.
 pub type Labels = LiteMap<Arc<str>, Arc<str>>;
 
-/// `security.istio.io/tlsMode`.
-pub(crate) const TLS_MODE: &str = "security.istio.io/tlsMode";
-const WORKLOAD_NAME: &str = "service.istio.io/workload-name";
-
 /// The labels that say where a workload is.
-const PLACE: [&str; 6] = [
-    "topology.kubernetes.io/region",
-    "topology.kubernetes.io/zone",
-    "topology.istio.io/subzone",
-    "topology.istio.io/cluster",
-    "kubernetes.io/hostname",
-    crate::networks::LABEL,
-];
+const PLACE: [&str; 6] =
+    [label::REGION, label::ZONE, label::SUBZONE, label::CLUSTER, label::HOSTNAME, label::NETWORK];
 
 /// The label of a selector by which workloads are looked up; none, if it only asks for places: these are those of many.
 pub(crate) fn looked_up(selector: &Labels) -> Option<(&Arc<str>, &Arc<str>)> {
@@ -65,56 +55,10 @@ impl LabelSet for Labels {
 
 impl LabelSet for WorkloadLabels {
     fn value(&self, name: &str) -> Option<&str> {
-        self.get(name)
-    }
-
-    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.iter()
-    }
-}
-
-/// The labels of a workload with those that say where it is (as pilot/pkg/serviceregistry/util/label: `AugmentLabels`).
-///
-/// The first are those of all instances of a deployment, the second those of all instances on a node: both are kept once.
-#[derive(Clone, Default)]
-pub struct WorkloadLabels {
-    own: Shared<config::Labels>,
-    /// They go before its own.
-    place: Shared<config::Labels>,
-}
-
-impl WorkloadLabels {
-    /// A workload's own labels, and where it is.
-    pub(crate) fn new(own: Shared<config::Labels>, place: &Place<'_>) -> Self {
-        let said = own.get(crate::networks::LABEL).is_some_and(|network| !network.is_empty());
-        let network = if said { "" } else { place.network };
-        let Locality { region, zone, subzone } = place.locality;
-        let values = [region, zone, subzone, place.cluster, place.node, network];
-        let known = PLACE.into_iter().zip(values).filter(|(_, value)| !value.is_empty());
-        let place: config::Labels = known.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { own, place: place.into() }
-    }
-
-    /// The value of a label.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
         self.place.get(name).or_else(|| self.own.get(name)).map(String::as_str)
     }
 
-    /// Those by which it is looked up ([`looked_up`]).
-    pub(crate) fn to_look_up(&self) -> impl Iterator<Item = (&str, &str)> {
-        let own = self.own.iter().map(|(name, value)| (&**name, &**value));
-        own.filter(|(name, _)| !PLACE.contains(name))
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.own.is_empty() && self.place.is_empty()
-    }
-
-    /// All of them by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let (mut own, mut place) = (self.own.iter().peekable(), self.place.iter().peekable());
         std::iter::from_fn(move || {
             let order = match (own.peek(), place.peek()) {
@@ -131,6 +75,41 @@ impl WorkloadLabels {
     }
 }
 
+/// The labels of a workload with those that say where it is (as pilot/pkg/serviceregistry/util/label: `AugmentLabels`).
+///
+/// The first are those of all instances of a deployment, the second those of all instances on a node: both are kept once.
+#[derive(Clone, Default)]
+pub struct WorkloadLabels {
+    own: Shared<config::Labels>,
+    /// They go before its own.
+    place: Shared<config::Labels>,
+}
+
+impl WorkloadLabels {
+    /// A workload's own labels, and where it is.
+    pub(crate) fn new(own: Shared<config::Labels>, place: &Place<'_>) -> Self {
+        let said = own.get(label::NETWORK).is_some_and(|network| !network.is_empty());
+        let network = if said { "" } else { place.network };
+        let Locality { region, zone, subzone } = place.locality;
+        let values = [region, zone, subzone, place.cluster, place.node, network];
+        let known = PLACE.into_iter().zip(values).filter(|(_, value)| !value.is_empty());
+        let place: config::Labels = known.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { own, place: place.into() }
+    }
+
+    /// Those by which it is looked up ([`looked_up`]).
+    pub(crate) fn to_look_up(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.own.iter().map(|(name, value)| (&**name, &**value));
+        own.filter(|(name, _)| !PLACE.contains(name))
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.place.is_empty()
+    }
+}
+
 impl From<config::Labels> for WorkloadLabels {
     /// Of something that is nowhere.
     fn from(own: config::Labels) -> Self {
@@ -140,7 +119,7 @@ impl From<config::Labels> for WorkloadLabels {
 
 impl PartialEq for WorkloadLabels {
     fn eq(&self, other: &Self) -> bool {
-        (&self.own, &self.place) == (&other.own, &other.place) || self.iter().eq(other.iter())
+        (&self.own, &self.place) == (&other.own, &other.place) || self.pairs().eq(other.pairs())
     }
 }
 
@@ -154,13 +133,13 @@ impl PartialOrd for WorkloadLabels {
 
 impl Ord for WorkloadLabels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        self.pairs().cmp(other.pairs())
     }
 }
 
 impl std::fmt::Debug for WorkloadLabels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        f.debug_map().entries(self.pairs()).finish()
     }
 }
 
@@ -182,17 +161,17 @@ pub(crate) fn shared<'a>(labels: impl IntoIterator<Item = (&'a String, &'a Strin
 
 /// The locality that a workload's own labels claim (as pkg/model: `GetLocalityLabel`, `SanitizeLocalityLabel`).
 pub(crate) fn locality(labels: &config::Labels) -> Option<Locality> {
-    let label = labels.get("topology.istio.io/locality").or_else(|| labels.get("istio-locality"))?;
-    if label.is_empty() {
+    let said = labels.get(label::LOCALITY).or_else(|| labels.get(label::ISTIO_LOCALITY))?;
+    if said.is_empty() {
         None
-    } else if label.contains('/') {
-        Some(Locality::parse(label))
+    } else if said.contains('/') {
+        Some(Locality::parse(said))
     } else {
-        Some(Locality::parse(&label.replace('.', "/")))
+        Some(Locality::parse(&said.replace('.', "/")))
     }
 }
 
 /// The workload name a label claims.
 pub(crate) fn workload_name(labels: &config::Labels) -> Option<Arc<str>> {
-    labels.get(WORKLOAD_NAME).map(|name| config::text(name))
+    labels.get(label::WORKLOAD_NAME).map(|name| config::text(name))
 }

@@ -45,7 +45,7 @@ pub(crate) fn workload<L: Level>(
         identity: settings.spiffe(&key.object.namespace, account),
         cluster: key.object.cluster.clone(),
         namespace: key.object.namespace.clone(),
-        tls_mode: config::text(own.get(labels::TLS_MODE).map_or("disabled", |mode| mode)),
+        tls_mode: config::text(own.get(config::label::TLS_MODE).map_or("disabled", |mode| mode)),
         workload: workload_name(fact),
         node: pod.node_name.clone(),
         hostname: hostname(pod, &key.object),
@@ -94,9 +94,9 @@ fn node_locality<L: Level>(r: &Reads<L>, nodes: &Table<NodeFacts>, key: &Workloa
         config::text(value.map_or("", |v| v))
     };
     Locality {
-        region: label("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"),
-        zone: label("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"),
-        subzone: label("topology.istio.io/subzone", ""),
+        region: label(config::label::REGION, config::label::BETA_REGION),
+        zone: label(config::label::ZONE, config::label::BETA_ZONE),
+        subzone: label(config::label::SUBZONE, ""),
     }
 }
 

@@ -38,6 +38,9 @@ pub struct ServiceTarget {
     pub port: Port,
     /// Where the workload listens for it; 0 for a unix socket.
     pub target_port: u32,
+    /// Whether slices that name the workload's address say that it is not ready. Only those of services without a selector
+    /// are asked.
+    pub unready: bool,
 }
 
 /// Targets, each with the time its service was made, by which they are sorted.
@@ -194,7 +197,9 @@ fn of_entry(service: &Service, entry: &Workload) -> Found {
 }
 
 fn found(service: &Service, port: &Port, target_port: u32) -> (i64, ServiceTarget) {
-    (service.created, ServiceTarget { service: service.key.clone(), port: port.clone(), target_port })
+    let target =
+        ServiceTarget { service: service.key.clone(), port: port.clone(), target_port, unready: false };
+    (service.created, target)
 }
 
 /// Services without a selector whose slices name the address.
@@ -240,5 +245,10 @@ fn endpoints_at<L: Level>(
         .filter(|e| e.of_service_entry() == of_entry && e.addresses.first() == Some(ip))
         .filter(is_known);
     let port = |name: &str| service.ports.iter().find(|p| *p.name == *name);
-    here.filter_map(|e| Some(found(service, port(&e.service_port)?, e.port))).collect()
+    let target = |e: &Arc<crate::endpoints::Endpoint>| {
+        let (created, target) = found(service, port(&e.service_port)?, e.port);
+        let unready = !of_entry && e.health == Health::Unhealthy;
+        Some((created, ServiceTarget { unready, ..target }))
+    };
+    here.filter_map(target).collect()
 }

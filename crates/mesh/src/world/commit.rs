@@ -47,6 +47,7 @@ pub(super) struct Facts {
     pub(super) access: Input<AuthorizationPolicyFacts>,
     pub(super) telemetry: Input<TelemetryFacts>,
     pub(super) extensions: Input<TrafficExtensionFacts>,
+    pub(super) hosts: Input<HostFacts>,
     /// How many slices were made of each Endpoints object, to take them away again.
     pub(super) subsets: BTreeMap<ObjectKey, usize>,
 }
@@ -153,7 +154,9 @@ impl Stages {
         };
         self.endpoints.advance(c, &self.services, |r, key, service| build::of(r, sources, key, service));
         self.accounts.advance(c, &self.endpoints, |_, key, endpoints| build::accounts(key, endpoints));
-        self.networks.advance(c, &facts.settings, |r, (), s| networks::gateways::all(r, &self.claims, s));
+        self.networks.advance(c, &facts.settings, |r, (), s| {
+            networks::gateways::all(r, &self.claims, &facts.hosts, s)
+        });
     }
 
     /// Where traffic goes.

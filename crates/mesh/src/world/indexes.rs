@@ -82,7 +82,7 @@ indexes! {
     /// Claims by host name, whatever the namespace.
     ClaimsNamed on Claims, Host, |k, _c, put| put(k.0.hostname.clone());
     /// Services that say they lead into a network; one bucket.
-    NetworkClaims on Claims, (), |_k, c, put| if c.service.labels.contains_key(crate::networks::LABEL) {
+    NetworkClaims on Claims, (), |_k, c, put| if c.service.labels.contains_key(config::label::NETWORK) {
         put(());
     };
     /// Claims by service.

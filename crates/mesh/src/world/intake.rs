@@ -53,6 +53,9 @@ impl Facts {
         for (kind, key) in batch.removes {
             self.remove(c, kind, key);
         }
+        for (host, addresses) in batch.hosts {
+            self.hosts.put(c, host, addresses);
+        }
         for (cluster, object) in batch.puts {
             let meta = &object.meta;
             let key = ObjectKey { cluster, namespace: meta.namespace.clone(), name: meta.name.clone() };

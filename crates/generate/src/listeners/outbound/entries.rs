@@ -14,6 +14,7 @@ use super::views::View;
 use super::{Outbound, Pods};
 use crate::addresses::UNSPECIFIED;
 use crate::encoded::TypeName;
+use crate::findings::Finding;
 use crate::provenance::{self, Origin};
 use crate::proxy::IpMode;
 
@@ -48,8 +49,12 @@ pub(super) struct Entry<'a> {
     pub(super) chains: Vec<Chain<'a>>,
     /// What it speaks; [`Protocol::Unsupported`] once it has chains for HTTP and for streams.
     pub(super) protocol: Protocol,
+    /// What the first service of it speaks.
+    pub(super) first: Protocol,
     /// Takes no more services.
     pub(super) locked: bool,
+    /// The last service that has no place here.
+    pub(super) rejected: Option<Finding>,
 }
 
 /// All of them, by main address and port.
@@ -60,6 +65,11 @@ pub(super) struct Entries<'a> {
 }
 
 impl Entries<'_> {
+    /// Who has no place, once for each listener.
+    pub(super) fn findings(&self) -> Arc<[Finding]> {
+        self.by_bind.values().filter_map(|entry| entry.rejected.clone()).collect()
+    }
+
     /// Names of the route configurations that they ask for, in order, once each.
     pub(super) fn routes(&self) -> Vec<Arc<str>> {
         let mut seen = HashSet::new();
@@ -107,6 +117,15 @@ impl Kind {
             p if p.is_http() => Some(Self::Http),
             p if p.is_tcp() => Some(Self::Tcp),
             _ => Some(Self::Auto),
+        }
+    }
+
+    /// As pilot/pkg/networking/core/listener.go: `protocolName`.
+    const fn name(of: Protocol) -> &'static str {
+        match Self::of(of) {
+            Some(Self::Http) => "HTTP",
+            Some(Self::Tcp) => "TCP",
+            Some(Self::Auto) | None => "UNKNOWN",
         }
     }
 }
@@ -175,12 +194,22 @@ impl<'a, L: Level> Outbound<'a, L> {
         match current {
             Some(current) if stays_alone(wanted.port.protocol, current.protocol) => {}
             Some(current) if !(kind == Kind::Auto && current.protocol.is_http()) => {
-                merge(current, kind, chains);
+                if merge(current, kind, chains) {
+                    current.rejected = Some(Finding::OutboundListener {
+                        listener: wanted.bind.name(wanted.port.number).into(),
+                        accepted: Kind::name(current.first),
+                        rejected: Kind::name(wanted.port.protocol),
+                        host: wanted.view.service.key.hostname.as_str().into(),
+                    });
+                }
             }
             // a new one, or sniffing takes the place of plain HTTP
             _ => {
-                let port = wanted.port.number;
-                out.by_bind.insert(key, Entry { bind: wanted.bind, port, chains, protocol, locked: false });
+                let (port, first, bind) = (wanted.port.number, wanted.port.protocol, wanted.bind);
+                out.by_bind.insert(
+                    key,
+                    Entry { bind, port, chains, protocol, first, locked: false, rejected: None },
+                );
             }
         }
     }
@@ -233,10 +262,13 @@ impl<'a, L: Level> Outbound<'a, L> {
     }
 }
 
-/// Adds chains with conditions that no chain has yet.
-fn merge<'a>(current: &mut Entry<'a>, kind: Kind, incoming: Vec<Chain<'a>>) {
+/// Adds chains with conditions that no chain has yet; whether some are left out.
+fn merge<'a>(current: &mut Entry<'a>, kind: Kind, incoming: Vec<Chain<'a>>) -> bool {
+    let mut left_out = false;
     for chain in incoming {
-        if !current.chains.iter().any(|have| have.conflicts_with(&chain)) {
+        if current.chains.iter().any(|have| have.conflicts_with(&chain)) {
+            left_out = true;
+        } else {
             current.chains.push(chain);
         }
     }
@@ -247,4 +279,5 @@ fn merge<'a>(current: &mut Entry<'a>, kind: Kind, incoming: Vec<Chain<'a>>) {
     if mixed {
         current.protocol = Protocol::Unsupported;
     }
+    left_out
 }

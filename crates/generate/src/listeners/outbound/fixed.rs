@@ -58,7 +58,9 @@ impl<'a, L: Level> Outbound<'a, L> {
             port,
             chains: vec![Chain::of(Content::Http(http))],
             protocol: Protocol::HttpProxy,
+            first: Protocol::HttpProxy,
             locked: true,
+            rejected: None,
         })
     }
 
