@@ -43,7 +43,11 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("clusterAliases", "", "Other ids of clusters, as alias=id, comma separated."),
     ("httpAddr", ":8080", "Address of readiness and debug pages."),
     ("httpsAddr", ":15017", "Without effect yet. Address of webhooks; empty for none."),
-    ("grpcAddr", ":15010", "Address of xDS without TLS, host:port or unix:///path; empty for none."),
+    (
+        "grpcAddr",
+        ":15010",
+        "Address of xDS without TLS, host:port or unix:///path; empty to serve it at httpAddr.",
+    ),
     ("secureGRPCAddr", ":15012", "Address of xDS and certificates over TLS; empty for none."),
     ("monitoringAddr", ":15014", "Address of metrics, version and debug pages; empty for none."),
     (
@@ -87,7 +91,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("keepaliveInterval", "30s", "How often an idle connection is pinged."),
     ("keepaliveTimeout", "10s", "How long a ping may remain unanswered."),
     ("keepaliveMaxServerConnectionAge", "", "Age at which a connection is ended; empty for never."),
-    ("output", "", "Form of the answer of `version`: text or json."),
+    ("output", "", "Form of the answer of `version`: json or yaml; empty for text."),
 ];
 /// Flags that are on or off, with their defaults and what they are for.
 const SWITCHES: &[(&str, bool, &str)] = &[

@@ -12,7 +12,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use controllers::registration::Connection;
 use generate::plan::{EditionOf, OutboundOf};
-use generate::{Class, Generator, Proxy, TypeName};
+use generate::{Class, Finding, Generator, Proxy, TypeName};
 use mesh::World;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -52,12 +52,19 @@ struct Known {
     due: FxHashSet<TypeName>,
 }
 
+/// An edition that proxies were given.
+struct Given {
+    digest: u64,
+    edition: Arc<Edition>,
+    findings: Vec<Arc<[Finding]>>,
+}
+
 #[derive(Default)]
 struct Classes {
     known: FxHashMap<Class, Known>,
     /// Those whose answer was computed while a commit was under way.
     stale: FxHashSet<Class>,
-    editions: FxHashMap<EditionOf, (u64, Arc<Edition>)>,
+    editions: FxHashMap<EditionOf, Given>,
     /// What editions share.
     sections: Sections<SectionKey>,
 }
@@ -250,7 +257,7 @@ impl MeshCatalog {
     pub fn kept(&self) -> BTreeMap<&'static str, BTreeMap<(String, u64), usize>> {
         let editions: Vec<(TypeName, Arc<Edition>)> = {
             let classes = self.0.classes.lock();
-            classes.editions.iter().map(|(key, (_, edition))| (key.of, edition.clone())).collect()
+            classes.editions.iter().map(|(key, given)| (key.of, given.edition.clone())).collect()
         };
         let mut kept: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (of, edition) in editions {
@@ -258,6 +265,20 @@ impl MeshCatalog {
             kept.entry(of.url()).or_default().extend(resources);
         }
         kept
+    }
+
+    /// What was found while something was built that connected proxies were given.
+    #[must_use]
+    pub fn findings(&self) -> Vec<(Class, Arc<[Finding]>)> {
+        let classes = self.0.classes.lock();
+        let mut out = Vec::new();
+        for (class, known) in &classes.known {
+            let used = [TypeName::Listener, TypeName::Route].map(|of| known.uses.get(&of));
+            let given = used.into_iter().flatten().filter_map(|key| classes.editions.get(key));
+            let findings = given.flat_map(|given| given.findings.iter().cloned());
+            out.extend(findings.map(|findings| (class.clone(), findings)));
+        }
+        out
     }
 
     /// The class of a connected node.
@@ -359,7 +380,7 @@ impl Inner {
             return None;
         }
         let known = classes.known.get(class).filter(|known| !known.due.contains(&of))?;
-        classes.editions.get(known.uses.get(&of)?).map(|(_, edition)| edition.clone())
+        classes.editions.get(known.uses.get(&of)?).map(|given| given.edition.clone())
     }
 
     fn edition(&self, class: &Class, of: TypeName) -> Arc<Edition> {
@@ -402,7 +423,7 @@ impl Inner {
         let classes = self.classes.lock();
         let used = classes.known.get(class).and_then(|known| known.uses.get(&of));
         let kept = used.and_then(|key| classes.editions.get(key));
-        kept.map_or_else(Edition::empty, |(_, edition)| edition.clone())
+        kept.map_or_else(Edition::empty, |given| given.edition.clone())
     }
 
     /// The edition of a key as the server knows it: the one it has, if the digest is the same.
@@ -416,8 +437,8 @@ impl Inner {
         settled: impl Fn() -> bool,
     ) -> Arc<Edition> {
         let mut classes = self.classes.lock();
-        let kept =
-            classes.editions.get(key).filter(|(of, _)| *of == digest).map(|(_, edition)| edition.clone());
+        let kept = classes.editions.get(key).filter(|given| given.digest == digest);
+        let kept = kept.map(|given| given.edition.clone());
         let edition = kept.unwrap_or_else(|| {
             let sections = built.sections.iter().map(|made| classes.section(key, made)).collect();
             Edition::of(revision.0, sections)
@@ -429,7 +450,8 @@ impl Inner {
             known.due.remove(&key.of);
         }
         let before = known.uses.insert(key.of, key.clone());
-        classes.editions.insert(key.clone(), (digest, edition.clone()));
+        let given = Given { digest, edition: edition.clone(), findings: built.findings.clone() };
+        classes.editions.insert(key.clone(), given);
         if let Some(before) = before.filter(|before| before != key)
             && !classes.is_used(&before)
         {

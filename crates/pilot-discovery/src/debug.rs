@@ -293,6 +293,7 @@ impl Debug {
             "ndsz" => self.about_types(parameters, sight, "nds"),
             "ecdsz" => self.about_types(parameters, sight, "ecds"),
             DISCONNECT => self.disconnect(parameters, sight),
+            "push_status" => Page::Json(push_status::page(&self.catalog)),
             "sidecarz" => self.about_proxy(parameters, sight, |class| registry::scope(&self.catalog, class)),
             "provenance" => self.provenance(parameters, sight),
             "telemetryz" if parameters.contains_key("proxyID") => {
@@ -317,7 +318,6 @@ impl Debug {
             "pushcontext" => policies::push_context(world),
             "krtz" => internals::tables(world),
             "mcsz" => multicluster::services(world),
-            "push_status" => push_status::page(world),
             // what there is nothing of is said in the form of what there is
             "ambientz" => json!({ "workloads": [], "services": [], "policies": [] }),
             _ => return None,

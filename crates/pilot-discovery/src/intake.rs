@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mesh::Mesh;
+use mesh::{Mesh, World};
 use process::metrics::Metrics;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use sources::names::Names;
 use sources::{Change, Edit, What};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ca::TrustDomain;
@@ -161,6 +162,8 @@ pub struct Intake {
     trust_domain: TrustDomain,
     counters: Counters,
     reports: Option<Reports>,
+    /// Told which hosts of gateways have to be resolved.
+    hosts: Option<watch::Sender<Names>>,
 }
 
 impl Intake {
@@ -175,7 +178,7 @@ impl Intake {
         trust_domain: TrustDomain,
         counters: Counters,
     ) -> Self {
-        Self { mesh, catalog, events, objects, trust_domain, counters, reports: None }
+        Self { mesh, catalog, events, objects, trust_domain, counters, reports: None, hosts: None }
     }
 
     /// With the writers of objects told what became of these.
@@ -183,6 +186,23 @@ impl Intake {
     pub fn reporting(mut self, reports: Option<Reports>) -> Self {
         self.reports = reports;
         self
+    }
+
+    /// With `hosts` told of those that gateways between networks are known by, whenever they are others.
+    #[must_use]
+    pub fn naming(mut self, hosts: watch::Sender<Names>) -> Self {
+        self.hosts = Some(hosts);
+        self
+    }
+
+    fn name_hosts(&self, world: &World) {
+        let Some(hosts) = &self.hosts else { return };
+        let now: Names = world.networks.iter().flat_map(|(_, row)| row.hosts().cloned()).collect();
+        hosts.send_if_modified(|known| {
+            let differ = *known != now;
+            *known = now;
+            differ
+        });
     }
 
     /// Tells people and counters of a change as it arrives.
@@ -238,6 +258,7 @@ impl Intake {
         let world = self.mesh.world();
         self.counters.services.set(i64::try_from(world.services.len()).unwrap_or(i64::MAX));
         self.counters.virtual_services.set(i64::try_from(world.virtual_services.len()).unwrap_or(i64::MAX));
+        self.name_hosts(&world);
         let rows = story.len();
         let tracer = self.catalog.tracer().filter(|_| rows > 0);
         if let Some(tracer) = tracer {

@@ -17,7 +17,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const USAGE: &str = "Usage:
   pilot-discovery discovery [flags]            serve xDS to every proxy
   pilot-discovery request METHOD PATH [BODY]   ask the control plane on this machine
-  pilot-discovery version [--short] [-o json]
+  pilot-discovery version [--short] [-o json|yaml]
   pilot-discovery completion SHELL             a script for bash, zsh, fish or powershell
 
 Flags of discovery, of those that do something without Kubernetes:
@@ -26,7 +26,7 @@ Flags of discovery, of those that do something without Kubernetes:
   --networksConfig FILE    networks of the mesh (default ./etc/istio/config/meshNetworks)
   --domain NAME            DNS domain (default cluster.local)
   --clusterID ID           the cluster's id (default Kubernetes)
-  --grpcAddr ADDR          plaintext xDS, host:port or unix:///path (default :15010)
+  --grpcAddr ADDR          plaintext xDS, host:port or unix:///path; \"\" for the port of --httpAddr (default :15010)
   --secureGRPCAddr ADDR    xDS and certificates over TLS (default :15012)
   --httpAddr ADDR          readiness and debug pages (default :8080)
   --monitoringAddr ADDR    metrics, version, debug pages (default :15014)
@@ -55,8 +55,7 @@ fn main() -> ExitCode {
             discovery(&args)
         }
         ["version"] => {
-            println!("{}", start::version(args.is_on("short"), args.value("output") == "json"));
-            Ok(())
+            start::version(args.is_on("short"), args.value("output")).map(|text| println!("{text}"))
         }
         ["completion", shell] => match completion::script(shell) {
             Some(script) => {

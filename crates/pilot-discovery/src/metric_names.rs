@@ -68,11 +68,37 @@ pub const ALL: &[Name] = &[
     gauge("pilot_services", "", "Services."),
     gauge("pilot_virt_services", "", "Virtual services."),
     gauge("pilot_total_rejected_configs", "", "Objects and documents that are refused now."),
-    gauge("pilot_eds_no_instances", "", "Ports of services that have no endpoints."),
+    gauge(
+        "pilot_eds_no_instances",
+        "",
+        "Clusters that have no endpoints: ports of services, and of their subsets.",
+    ),
     gauge(
         "pilot_dns_cluster_without_endpoints",
         "",
-        "Ports of services that are resolved by name and have no names to resolve.",
+        "Clusters that are resolved by name and have no names to resolve.",
+    ),
+    gauge("endpoint_no_pod", "", "Services with endpoints whose pods are not known."),
+    gauge("pilot_k8s_endpoints_pending_pod", "", "Addresses of endpoints whose pods are not known."),
+    gauge("pilot_destrule_subsets", "", "Hosts with subsets that several destination rules declare."),
+    gauge("pilot_duplicate_envoy_clusters", "", "Always 0: a host has one cluster per port and subset."),
+    gauge("pilot_no_ip", "", "Always 0, as in Istio, which declares it and counts nothing."),
+    // what connected proxies were given
+    gauge("pilot_vservice_dup_domain", "", "Virtual hosts that lack domains which others have."),
+    gauge(
+        "pilot_conflict_outbound_listener_tcp_over_current_tcp",
+        "",
+        "Listeners with services that have no place, as others have their conditions.",
+    ),
+    gauge(
+        "pilot_conflict_inbound_listener",
+        "",
+        "Proxies with a port on which services want different protocols.",
+    ),
+    gauge(
+        "pilot_endpoint_not_ready",
+        "",
+        "Proxies whose workload is not ready, as slices of services without a selector say.",
     ),
     // certificates
     counter("citadel_server_csr_count", "", "Requests for certificates."),
@@ -159,17 +185,10 @@ pub const ABSENT: &[(&str, &str)] = &[
     ),
     ("pilot_envoy_filter_status", "Not counted yet; Istio has it only with PILOT_ENVOY_FILTER_STATS."),
     (
-        "pilot_duplicate_envoy_clusters, pilot_no_ip",
-        "Cannot be: a host has one cluster per port and subset, and Istio no longer counts the other.",
+        "pilot_k8s_endpoints_with_no_pods",
+        "It counts how often such endpoints were looked at; pilot_k8s_endpoints_pending_pod says how many there are.",
     ),
-    (
-        "pilot_conflict_inbound_listener, pilot_conflict_outbound_listener_tcp_over_current_tcp, pilot_vservice_dup_domain, pilot_destrule_subsets, provider_lookup_cluster_failures",
-        "Not counted yet.",
-    ),
-    (
-        "pilot_endpoint_not_ready, endpoint_no_pod, pilot_k8s_endpoints_pending_pod, pilot_k8s_endpoints_with_no_pods, pilot_k8s_proxies_with_no_service_targets",
-        "Not counted yet.",
-    ),
+    ("pilot_k8s_proxies_with_no_service_targets, provider_lookup_cluster_failures", "Not counted yet."),
     (
         "pilot_jwks_resolver_network_fetch_success_total, pilot_jwks_resolver_network_fetch_fail_total",
         "Keys of JWT issuers are fetched by proxies.",

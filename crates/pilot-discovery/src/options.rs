@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use config::{Problem, Severity, Switches};
 use process::env::{Vars, go_duration};
-use sources::kubernetes::Pace;
+use sources::kubernetes::{Pace, RENEWAL};
+use sources::names;
 
 use crate::args::Args;
 use crate::ca::authenticate::token_review::Rules;
@@ -74,6 +75,11 @@ pub struct Options {
     pub profile: bool,
     /// How often a cluster is asked again whether an account may list Secrets.
     pub secret_access_pace: Duration,
+    /// After this long a watch of an API server is begun anew.
+    pub watch_renewal: Duration,
+    /// Who is asked for the addresses of gateways between networks that are named by a host; `None` for nobody
+    /// (`RESOLVE_HOSTNAME_GATEWAYS`).
+    pub hosts: Option<names::Options>,
     /// All switches of the environment.
     pub switches: Switches,
 }
@@ -118,16 +124,8 @@ impl Options {
         let namespace = or(args.value("namespace"), &switches.pod_namespace);
         let (folder, kubeconfig) = (path("configDir"), path("kubeconfig"));
         let registries = args.value("registries").split(',').any(|name| name.trim() == "Kubernetes");
-        let given = ["tlsCertFile", "tlsKeyFile", "caCertFile"].map(path);
-        let some = given.iter().any(Option::is_some);
-        let certificate = match given {
-            [Some(cert), Some(key), Some(roots)] => Some(Files { cert, key, roots }),
-            _ => None,
-        };
-        if some && certificate.is_none() {
-            let text = "--tlsCertFile, --tlsKeyFile and --caCertFile have an effect only together";
-            problems.push(Problem::new(Severity::Warning, "flags", text.to_owned()));
-        }
+        let (certificate, told) = certificate_of(["tlsCertFile", "tlsKeyFile", "caCertFile"].map(path));
+        problems.extend(told);
         let (tls, told) = Policy::new(
             args.value("tls-cipher-suites"),
             args.value("tls-min-version"),
@@ -173,9 +171,23 @@ impl Options {
                 .filter(|timeout| !timeout.is_zero()),
             profile: args.is_on("profile"),
             secret_access_pace: secret_access::PACE,
+            watch_renewal: RENEWAL,
+            hosts: switches.resolve_hostname_gateways.then(names::Options::of_machine),
             switches,
         };
         Ok((options, problems))
+    }
+}
+
+/// Our own certificate, and what is wrong with how it is given: file, key and roots.
+fn certificate_of(given: [Option<PathBuf>; 3]) -> (Option<Files>, Option<Problem>) {
+    let some = given.iter().any(Option::is_some);
+    match given {
+        [Some(cert), Some(key), Some(roots)] => (Some(Files { cert, key, roots }), None),
+        _ => {
+            let text = "--tlsCertFile, --tlsKeyFile and --caCertFile have an effect only together";
+            (None, some.then(|| Problem::new(Severity::Warning, "flags", text.to_owned())))
+        }
     }
 }
 

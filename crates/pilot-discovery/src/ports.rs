@@ -5,13 +5,15 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
+use axum::extract::{ConnectInfo, Request};
 use process::listen;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::server::Router;
+use tower::Service as _;
 use xds::server::Server;
 use xds::server::incoming::{self, Io, Transport};
 
@@ -67,7 +69,7 @@ pub async fn stopped(mut stop: Stop) {
 pub fn serve_plain(server: &Server<MeshCatalog>, listener: Plain, stop: Stop) -> JoinHandle<()> {
     let server = server.clone();
     tokio::spawn(async move {
-        let router = with_reflection(server.transport().add_service(server.clone()), &[DISCOVERY]);
+        let router = server.transport().add_routes(discovery(&server));
         let stop = stopped(stop);
         let served = match listener {
             Plain::Tcp(listener) => {
@@ -100,16 +102,26 @@ pub fn serve_tls(
     tokio::spawn(async move {
         let certificates =
             certificates.map(|service| InterceptedService::new(service.into_server(), with_connection));
-        let services: &[_] = if certificates.is_some() { &[DISCOVERY, CERTIFICATES] } else { &[DISCOVERY] };
-        let router = server.transport().add_service(server.clone()).add_optional_service(certificates);
-        let router = with_reflection(router, services);
+        let routes = match certificates {
+            Some(certificates) => with_reflection(
+                Routes::new(server.clone()).add_service(certificates),
+                &[DISCOVERY, CERTIFICATES],
+            ),
+            None => discovery(&server),
+        };
+        let router = server.transport().add_routes(routes);
         ended("gRPC over TLS", router.serve_with_incoming_shutdown(connections, stopped(stop)).await);
     })
 }
 
+/// The discovery service alone.
+fn discovery(server: &Server<MeshCatalog>) -> Routes {
+    with_reflection(Routes::new(server.clone()), &[DISCOVERY])
+}
+
 /// Lets tools ask about `services`, whoever they are: what they are told is public.
-fn with_reflection<L>(router: Router<L>, services: &[&'static str]) -> Router<L> {
-    router.add_service(Reflection::<V1>::of(services)).add_service(Reflection::<V1Alpha>::of(services))
+fn with_reflection(routes: Routes, services: &[&'static str]) -> Routes {
+    routes.add_service(Reflection::<V1>::of(services)).add_service(Reflection::<V1Alpha>::of(services))
 }
 
 /// What the transport knows of the peer, in the words of the certificate service.
@@ -127,6 +139,37 @@ pub fn serve_http(listener: TcpListener, router: axum::Router, stop: Stop) -> Jo
     tokio::spawn(async move {
         ended("HTTP", axum::serve(listener, service).with_graceful_shutdown(stopped(stop)).await);
     })
+}
+
+/// Serves HTTP, and xDS without TLS to those who speak gRPC there (as pilot/pkg/bootstrap/server.go: `initServers`, where
+/// gRPC has no port of its own).
+pub fn serve_both(
+    server: &Server<MeshCatalog>,
+    listener: TcpListener,
+    pages: axum::Router,
+    stop: Stop,
+) -> JoinHandle<()> {
+    let grpc = discovery(server).into_axum_router();
+    let either = axum::Router::new().fallback(move |mut request: Request| {
+        let address = request.extensions().get::<Transport>().and_then(|transport| transport.address);
+        if let Some(address) = address {
+            // where pages look for it
+            request.extensions_mut().insert(ConnectInfo(address));
+        }
+        let mut router = if is_grpc(&request) { grpc.clone() } else { pages.clone() };
+        async move { router.call(request).await }
+    });
+    let router = server.transport().accept_http1(true).add_routes(either.into());
+    tokio::spawn(async move {
+        let incoming = pin!(incoming::tcp(listener));
+        ended("HTTP and plaintext gRPC", router.serve_with_incoming_shutdown(incoming, stopped(stop)).await);
+    })
+}
+
+fn is_grpc(request: &Request) -> bool {
+    let content = request.headers().get(http::header::CONTENT_TYPE);
+    request.version() == http::Version::HTTP_2
+        && content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn ended<E: std::fmt::Display>(what: &str, served: Result<(), E>) {

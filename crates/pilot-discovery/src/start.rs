@@ -19,6 +19,7 @@ use sources::Change;
 use sources::files::{Folder, Root};
 use sources::kubernetes::{self, Directory};
 use sources::mesh_config::MeshConfiguration;
+use sources::names::{self, Names};
 use sources::watch::Sources;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -59,6 +60,9 @@ pub const SCOPES: &[Scope] = &[
 /// The release that is told to others.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// How long the start waits for name servers.
+const HOSTS_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why a control plane does not start.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,13 +74,22 @@ pub(crate) fn build() -> serde_json::Value {
 }
 
 /// What `version` answers (as pkg/version).
-#[must_use]
-pub fn version(short: bool, json: bool) -> String {
+///
+/// # Errors
+/// `output` names no form; empty is text.
+pub fn version(short: bool, output: &str) -> Result<String, String> {
     let info = build();
-    match (json, short) {
-        (true, _) => format!("{:#}", serde_json::json!({ "clientVersion": info })),
-        (false, true) => VERSION.to_owned(),
-        (false, false) => format!("version.BuildInfo{{Version:\"{VERSION}\", Component:\"pilot\"}}"),
+    match (output, short) {
+        ("json", _) => Ok(format!("{:#}", serde_json::json!({ "clientVersion": info }))),
+        ("yaml", _) => {
+            let fields = info.as_object().into_iter().flatten();
+            // a string of JSON is one of YAML
+            let lines = fields.map(|(name, value)| format!("  {name}: {value}\n"));
+            Ok(std::iter::once("clientVersion:\n".to_owned()).chain(lines).collect())
+        }
+        ("", true) => Ok(VERSION.to_owned()),
+        ("", false) => Ok(format!("version.BuildInfo{{Version:\"{VERSION}\", Component:\"pilot\"}}")),
+        (other, _) => Err(format!("--output must be yaml or json, not {other:?}")),
     }
 }
 
@@ -143,6 +156,8 @@ impl Running {
 /// The listeners, opened in this order: first what fails early, gRPC last.
 struct Listeners {
     http: Option<TcpListener>,
+    /// Where xDS without TLS has no port of its own: that of HTTP.
+    both: Option<TcpListener>,
     monitoring: Option<TcpListener>,
     plain: Option<ports::Plain>,
     secure: Option<TcpListener>,
@@ -187,8 +202,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let objects = Arc::new(Objects::new(options.cluster.as_str().into()));
     let counters = Counters::register(&metrics);
     let intake = Intake::new(mesh, catalog.clone(), events.clone(), objects.clone(), trust_domain, counters);
-    let mut intake = intake.reporting(reports.clone());
-    intake.begin(first);
+    let intake = begun(intake.reporting(reports.clone()), first, &options, changes.clone()).await;
     let server =
         Server::new(catalog.clone(), xds_options(&options), xds::server::Metrics::register(&metrics));
     let ready = Arc::new(AtomicBool::new(false));
@@ -213,7 +227,8 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let listeners = listen(&options, authority.tls().is_some()).await?;
     let addresses = listeners.addresses();
     let (stop, stopped) = watch::channel(false);
-    let mut tasks = serve_pages(listeners.monitoring, listeners.http, &debug, &stopped);
+    let pages = pages_of_http(&listeners, &debug);
+    let mut tasks = serve_pages(listeners.monitoring, (listeners.http, &pages), &debug, &stopped);
     tasks.extend(trace(&options, &catalog, &debug.metrics, &stopped)?);
     if let (Some(clusters), Some(reports)) = (&clusters, reports.clone()) {
         tasks.extend(writes::begin(&options, clusters, &authority, followed, reports, stopped.clone())?);
@@ -230,6 +245,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
         tasks.push(ports::serve_tls(&server, service, tls, listener, stopped.clone()));
     }
     tasks.extend(identity.keep(trust_bundle, reports, &stopped));
+    tasks.extend(listeners.both.map(|listener| ports::serve_both(&server, listener, pages, stopped.clone())));
     tasks.extend(listeners.plain.map(|listener| ports::serve_plain(&server, listener, stopped)));
     ready.store(true, Ordering::SeqCst);
     announce(&addresses);
@@ -258,6 +274,23 @@ fn trace(
     }))
 }
 
+/// Commits what was read, and the addresses of hosts in it: before anybody is served, but it does not wait long for name
+/// servers that are silent.
+async fn begun(intake: Intake, first: Change, options: &Options, changes: mpsc::Sender<Change>) -> Intake {
+    let (hosts, wanted) = watch::channel(Names::default());
+    let mut intake = intake.naming(hosts);
+    intake.begin(first);
+    let Some(options) = options.hosts.clone() else {
+        tokio::spawn(names::leave_out(wanted));
+        return intake;
+    };
+    let mut hosts = names::Hosts::new(options);
+    let names = wanted.borrow().clone();
+    intake.commit(hosts.begin(&names, HOSTS_PATIENCE).await);
+    tokio::spawn(hosts.follow(wanted, changes));
+    intake
+}
+
 fn debounce_of(options: &Options) -> Debounce {
     Debounce::new(
         options.switches.pilot_debounce_after.to_std().unwrap_or(Duration::from_millis(100)),
@@ -281,10 +314,11 @@ async fn facts(options: &Options, metrics: &Metrics) -> Result<Facts, Failure> {
         true => Some(kubernetes::connect(options.kubeconfig.as_deref(), options.pace).await?),
         false => None,
     };
+    let registries = registries_of(options)?;
     let (changes, arriving) = mpsc::channel(16);
     let clusters = client.clone().map(|client| {
         let counters = kubernetes::Counters::register(metrics);
-        kubernetes::begin(client, clusters_of(options), counters, changes.clone())
+        kubernetes::begin(client, registries, clusters_of(options), counters, changes.clone())
     });
     let mut sources = sources_of(options, client.as_ref()).await;
     let (sources, first) = tokio::task::spawn_blocking(move || {
@@ -293,6 +327,16 @@ async fn facts(options: &Options, metrics: &Metrics) -> Result<Facts, Failure> {
     })
     .await?;
     Ok(Facts { sources, clusters, first: first?, changes, arriving })
+}
+
+/// Who has the Secrets that name other clusters, if that is not the cluster that configures the mesh (as
+/// pkg/kube/multicluster/secretcontroller.go: NewController).
+fn registries_of(options: &Options) -> Result<Option<kube::Client>, kubernetes::Error> {
+    let switches = &options.switches;
+    let locally = switches.external_istiod
+        && switches.local_cluster_secret_watcher
+        && switches.pilot_multicluster_kubeconfig_path.is_empty();
+    (options.kubernetes && locally).then(|| kubernetes::connect_locally(options.pace)).transpose()
 }
 
 /// What an API server has, as soon as every list of it is complete.
@@ -312,30 +356,40 @@ impl Listeners {
         let of = |listener: &Option<TcpListener>| listener.as_ref().and_then(|l| l.local_addr().ok());
         let plain = match &self.plain {
             Some(ports::Plain::Tcp(listener)) => listener.local_addr().ok(),
-            _ => None,
+            Some(ports::Plain::Unix(_)) => None,
+            None => of(&self.both),
         };
-        [plain, of(&self.secure), of(&self.http), of(&self.monitoring)]
+        [plain, of(&self.secure), of(&self.http).or(of(&self.both)), of(&self.monitoring)]
     }
 }
 
-/// Serves HTTP; without a port for monitoring, the other one has its pages as well.
+/// What the HTTP port shows; without a port for monitoring, its pages as well.
+fn pages_of_http(listeners: &Listeners, debug: &Arc<Debug>) -> axum::Router {
+    match listeners.monitoring {
+        Some(_) => debug::http(debug.clone()),
+        None => debug::monitoring(debug.clone()),
+    }
+}
+
+/// Serves pages, where there are listeners.
 fn serve_pages(
     monitoring: Option<TcpListener>,
-    http: Option<TcpListener>,
+    (http, pages): (Option<TcpListener>, &axum::Router),
     debug: &Arc<Debug>,
     stopped: &ports::Stop,
 ) -> Vec<JoinHandle<()>> {
-    let alone = monitoring.is_none();
-    let of_http = if alone { debug::monitoring(debug.clone()) } else { debug::http(debug.clone()) };
-    let served = [(monitoring, debug::monitoring(debug.clone())), (http, of_http)];
+    let served = [(monitoring, debug::monitoring(debug.clone())), (http, pages.clone())];
     let served = served.into_iter().filter_map(|(listener, router)| Some((listener?, router)));
     served.map(|(listener, router)| ports::serve_http(listener, router, stopped.clone())).collect()
 }
 
 async fn listen(options: &Options, has_certificate: bool) -> Result<Listeners, process::listen::Error> {
     let secure = if has_certificate { options.secure_grpc.as_str() } else { "" };
+    let http = ports::tcp(&options.http).await?;
+    let (http, both) = if options.grpc.is_empty() { (None, http) } else { (http, None) };
     Ok(Listeners {
-        http: ports::tcp(&options.http).await?,
+        http,
+        both,
         monitoring: ports::tcp(&options.monitoring).await?,
         secure: ports::tcp(secure).await?,
         plain: ports::plain(&options.grpc).await?,
@@ -389,6 +443,7 @@ fn clusters_of(options: &Options) -> kubernetes::Options {
         remote_workloads: switches.pilot_enable_cross_cluster_workload_entry
             && switches.pilot_enable_k8s_select_workload_entries,
         remote_credentials: switches.pilot_enable_remote_credentials_controller,
+        renewal: options.watch_renewal,
         registries_namespace: options.registries_namespace.clone(),
         kubeconfigs: Some(&switches.pilot_multicluster_kubeconfig_path)
             .filter(|path| !path.is_empty())

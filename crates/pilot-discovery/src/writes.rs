@@ -1,5 +1,5 @@
-//! What this control plane writes into clusters: the mesh's roots and exports of services everywhere, addresses of
-//! ServiceEntries, taints of nodes, statuses of objects and events about them.
+//! What this control plane writes into clusters: the mesh's roots where it has charge, exports of services everywhere,
+//! addresses of ServiceEntries, taints of nodes, statuses of objects and events about them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use config::Switches;
 use config::mesh::{LabelSelector, MeshConfig};
 use config::switches::Statuses;
 use controllers::ca_bundle::{self, CaBundle};
+use controllers::charge::Charge;
 use controllers::cluster_trust_bundle::ClusterTrustBundle;
 use controllers::ip_allocate::{self, IpAllocator};
 use controllers::leader::{Candidate, Work, run};
@@ -17,6 +18,7 @@ use controllers::service_exports::{self, ServiceExporter};
 use controllers::status::{self, Board};
 use controllers::untaint::{self, NodeUntainter};
 use controllers::{Stop, default_revision};
+use futures_util::future::BoxFuture;
 use kube::Client;
 use sources::kubernetes::{Directory, Other};
 use sources::mesh_config::MeshConfiguration;
@@ -33,6 +35,7 @@ pub struct Writes {
     candidate: Candidate,
     switches: Switches,
     cni_namespace: String,
+    cluster: Arc<str>,
     domain: String,
     mesh: Followed,
     roots: watch::Receiver<String>,
@@ -76,6 +79,7 @@ pub fn begin(
     let writes = Writes {
         candidate,
         cni_namespace: options.cni_namespace.clone(),
+        cluster: clusters.own().clone(),
         domain: options.domain.clone(),
         mesh,
         // without a certificate of our own there is nothing that workloads need to reach us
@@ -129,19 +133,54 @@ impl Writes {
 
     /// The mesh's roots, in one cluster.
     async fn bundles(self, client: Client) {
-        let (scope, roots) = (self.scope(), self.roots.clone());
-        if self.switches.enable_cluster_trust_bundle_api {
-            let to = client.clone();
-            let task = move || ClusterTrustBundle::new(to.clone(), roots.clone()).run();
-            return run(client, self.candidate, Work::NAMESPACES, self.stop, task).await;
+        let write = self.bundle(&client, None);
+        run(client, self.candidate, Work::NAMESPACES, self.stop, write).await;
+    }
+
+    /// The same in another cluster, if that is in our charge: else its own control plane writes there. It may have got one
+    /// whenever it is our turn.
+    async fn bundles_in_charge(self, client: Client) {
+        let charge = Charge {
+            client: client.clone(),
+            namespace: self.candidate.namespace.clone(),
+            own: self.cluster.to_string(),
+            named: self.switches.external_istiod,
+            roots: self.roots.clone(),
+        };
+        let mut stop = self.stop.clone();
+        let is_ours = tokio::select! {
+            is_ours = charge.is_ours() => is_ours,
+            _ = stop.wait_for(|stop| *stop) => false,
+        };
+        if is_ours {
+            let write = self.bundle(&client, Some(charge.clone()));
+            let write = move || charge.clone().only_ours(write());
+            run(client, self.candidate, Work::NAMESPACES, self.stop, write).await;
         }
-        let mut options = ca_bundle::Options::new(scope);
+    }
+
+    /// How the roots are written.
+    fn bundle(
+        &self,
+        client: &Client,
+        charge: Option<Charge>,
+    ) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync + use<> {
+        let mut options = ca_bundle::Options { charge, ..ca_bundle::Options::new(self.scope()) };
         options.roots_name.clone_from(&self.switches.pilot_ca_cert_configmap);
         options.crl_name.clone_from(&self.switches.pilot_crl_configmap);
-        let revoked = self.revoked.clone();
-        let to = client.clone();
-        let task = move || CaBundle::new(&to, options.clone(), roots.clone(), revoked.clone()).run();
-        run(client, self.candidate, Work::NAMESPACES, self.stop, task).await;
+        let as_object = self.switches.enable_cluster_trust_bundle_api;
+        let (client, roots, revoked) = (client.clone(), self.roots.clone(), self.revoked.clone());
+        move || {
+            let (client, options) = (client.clone(), options.clone());
+            let (roots, revoked) = (roots.clone(), revoked.clone());
+            Box::pin(async move {
+                if as_object {
+                    ClusterTrustBundle::new(client, roots).run().await;
+                } else {
+                    CaBundle::new(&client, options, roots, revoked).run().await;
+                }
+            })
+        }
     }
 
     /// An export of every service of a cluster that is not local to it.
@@ -158,7 +197,7 @@ impl Writes {
         run(client, self.candidate, Work::SERVICE_EXPORTS, self.stop, task).await;
     }
 
-    /// Roots and exports in all other clusters, as they come and go and are reached in other ways.
+    /// Exports in all other clusters, and roots in those in our charge, as they come and go and are reached in other ways.
     async fn elsewhere(mut self, mut others: watch::Receiver<BTreeMap<Arc<str>, Other>>) {
         self.candidate.remote = true;
         let mut stop = self.stop.clone();
@@ -172,7 +211,7 @@ impl Writes {
                 if self.switches.enable_mcs_auto_export {
                     tasks.spawn(self.clone().exports(client.clone()));
                 }
-                tasks.spawn(self.clone().bundles(client));
+                tasks.spawn(self.clone().bundles_in_charge(client));
                 running.insert(id, (other.number, tasks));
             }
             tokio::select! {

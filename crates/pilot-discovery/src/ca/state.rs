@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::live::Live;
 use super::store::{Folder, GENERATED, Store, Texts};
 
+mod fetch;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,8 @@ pub struct Options {
     pub store: Arc<dyn Store>,
     /// The directory of plugged-in files (`ROOT_CA_DIR`, upstream `./etc/cacerts`); used instead if it holds a key.
     pub plugged: Option<PathBuf>,
+    /// `USE_REMOTE_CERTS`: plugged-in files that are not complete are what an operator keeps in `store`.
+    pub plugged_from_store: bool,
     /// `USE_CACERTS_FOR_SELF_SIGNED_CA`: plugged-in files that are marked as made by a control plane are those of `store`.
     pub plugged_may_be_ours: bool,
     /// What a self-signed root looks like.
@@ -72,6 +75,7 @@ impl Options {
             own: own.to_path_buf(),
             store: Arc::new(Folder(own.to_path_buf())),
             plugged: None,
+            plugged_from_store: false,
             plugged_may_be_ours: false,
             root: SelfSigned::of(trust_domain),
             limits: Limits::default(),
@@ -208,6 +212,9 @@ impl State {
     /// damaged files are an error, never a reason to make a new root.
     pub fn open(options: Options, now: SystemTime) -> Result<(Self, Authority), Error> {
         let dir = options.plugged.as_deref();
+        if let Some(dir) = dir.filter(|_| options.plugged_from_store) {
+            fetch::plug_in(&*options.store, dir)?;
+        }
         let plugged = dir.filter(|dir| !options.is_ours(dir)).map(|dir| options.read_plugged(dir));
         let plugged = plugged.transpose()?.flatten();
         let authority = match (&plugged, &options.plugged) {

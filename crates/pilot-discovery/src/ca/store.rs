@@ -1,5 +1,6 @@
 //! Where a self-signed authority is kept, so that the next start and other replicas go on with it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use identity::Authority;
@@ -28,6 +29,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// It cannot be read.
     fn load(&self) -> Result<Option<Texts>, Error>;
+
+    /// What an operator keeps there to be plugged in: contents by names of files. `None` if there is nothing, or no place for
+    /// it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn plugged(&self) -> Result<Option<BTreeMap<String, Vec<u8>>>, Error> {
+        Ok(None)
+    }
 
     /// Keeps `new` where nothing is kept. False if there is something meanwhile, which then stays.
     ///

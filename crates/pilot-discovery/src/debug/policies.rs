@@ -1,12 +1,11 @@
 //! Pages about policies and networks, in the words of pilot/pkg/model.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use generate::Class;
 use mesh::World;
-use mesh::networks::NetworkGateway;
+use mesh::networks::{NetworkGateway, NetworkGateways};
 use mesh::policies::{AccessPolicy, TelemetryPolicy};
 use serde_json::{Map, Value, json};
 
@@ -106,20 +105,19 @@ fn gateway(gateway: &NetworkGateway) -> Value {
     })
 }
 
-fn gateways(world: &World, wanted: impl Fn(&NetworkGateway) -> bool) -> Value {
-    let all = world.networks.iter().flat_map(|(_, row)| &row.gateways);
-    all.filter(|g| wanted(g)).map(gateway).collect()
+fn gateways(world: &World, of: impl Fn(&NetworkGateways) -> &[NetworkGateway]) -> Value {
+    world.networks.iter().flat_map(|(_, row)| of(row)).map(gateway).collect()
 }
 
-/// The gateways of all networks.
+/// The gateways of all networks, by address.
 pub(super) fn networks(world: &World) -> Value {
-    gateways(world, |_| true)
+    gateways(world, |row| &row.resolved)
 }
 
-/// Policies and gateways at once (as `PushContextDebug`); unresolved are gateways that are named by a host.
+/// Policies and gateways at once (as `PushContextDebug`); unresolved are all gateways as they are named.
 pub(super) fn push_context(world: &World) -> Value {
     json!({
         "AuthorizationPolicies": access_policies(world), "NetworkGateways": networks(world),
-        "UnresolvedGateways": gateways(world, |gateway| gateway.address.parse::<IpAddr>().is_err()),
+        "UnresolvedGateways": gateways(world, |row| &row.gateways),
     })
 }

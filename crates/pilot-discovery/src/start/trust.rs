@@ -149,6 +149,7 @@ fn authority_options(options: &Options, trust_domain: &str, cluster: Option<&kub
         state.plugged_may_be_ours = cacerts;
     }
     state.plugged = Some(switches.root_ca_dir.clone().into());
+    state.plugged_from_store = switches.use_remote_certs;
     state.multi_root = switches.istio_multiroot_mesh;
     state.revocations = switches.pilot_enable_ca_crl;
     state.grace_percent = switches.citadel_self_signed_root_cert_grace_period_percentile;

@@ -19,9 +19,9 @@ use crate::ca::state::Error;
 mod tests;
 
 /// The Secret of a self-signed root (as security/pkg/pki/ca/ca.go: CASecret).
-const OWN: &str = "istio-ca-secret";
+const OWN: &str = controllers::charge::SELF_SIGNED;
 /// The Secret of operators, which may hold a self-signed root as well (CACertsSecret).
-const CACERTS: &str = "cacerts";
+const CACERTS: &str = controllers::charge::PLUGGED_IN;
 /// The key that marks the latter as ours (IstioGenerated).
 pub(in crate::ca) const GENERATED: &str = "istio-generated";
 /// Its type.
@@ -161,6 +161,18 @@ impl Store for InSecret {
 
     fn load(&self) -> Result<Option<Texts>, Error> {
         self.find()?.map(|(name, secret)| self.read(name, &secret)).transpose()
+    }
+
+    fn plugged(&self) -> Result<Option<BTreeMap<String, Vec<u8>>>, Error> {
+        let Some(secret) = self.get(CACERTS)? else { return Ok(None) };
+        let data = secret.data.unwrap_or_default();
+        // API servers take no such names
+        if let Some(name) =
+            data.keys().find(|name| name.contains('/') || name.starts_with("..") || *name == ".")
+        {
+            return Err(self.error(format!("{CACERTS}: {name:?} is not the name of a file"), false));
+        }
+        Ok(Some(data.into_iter().map(|(name, value)| (name, value.0)).collect()))
     }
 
     fn create(&self, new: &Texts) -> Result<bool, Error> {

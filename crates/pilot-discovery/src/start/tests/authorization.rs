@@ -417,3 +417,64 @@ async fn an_account_that_is_trusted_with_nodes_gets_certificates_of_what_runs_on
     refused.await.unwrap();
     running.stop(Duration::from_secs(10)).await;
 }
+
+/// What the control plane has asked API servers about tokens.
+async fn reviews(running: &Running) -> Vec<String> {
+    let metrics = get(running, 3, "/metrics").await.unwrap();
+    let lines = metrics.lines().filter(|line| line.starts_with("citadel_server_token_review_count{"));
+    lines.map(str::to_owned).collect()
+}
+
+/// In the order of pilot/pkg/bootstrap/server.go: `NewServer`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_several_proofs_is_who_the_certificate_says_then_the_token_then_a_gateway() {
+    let (server, client) = cluster_of(&[WEB, BANK]).await;
+    let key = PrivateKey::generate(KeyKind::P256).unwrap();
+    let issuer = identity::token::Issuer::new("https://issuer.example", &key).unwrap();
+    let rule = json!({"issuer": "https://issuer.example", "audiences": ["istio-ca"], "jwks": issuer.jwks()});
+    let folder = tempfile::tempdir().unwrap();
+    let (running, root) = started_in(&server, &client, folder.path(), |options| {
+        options.switches.jwt_rule = rule.to_string();
+        // whoever calls from this machine is trusted as soon as anybody is
+        "192.0.2.0/24".clone_into(&mut options.switches.trusted_gateway_cidr);
+    })
+    .await;
+
+    let by_token = Caller::with(&root, &running, Some(&token(&client, WEB).await)).await;
+    let (_, leaf, key) = by_token.certificate(WEB, None).await.unwrap();
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(leaf.as_bytes()).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(key.to_pkcs8_pem().as_bytes()).unwrap();
+    let (with, without) =
+        (connect_as(&root, &running, Some((chain, key))).await, connect(&root, &running).await);
+    let (cart, gateway): (Account, Account) = (("shop", "cart"), ("shop", "forwarded"));
+    let (now, hour) = (std::time::SystemTime::now(), Duration::from_secs(3600));
+    let header = |name: &'static str, value: String| (name, value.parse::<http::HeaderValue>().unwrap());
+    let bearer = |token: String| Some(header("authorization", format!("Bearer {token}")));
+    let reviewed = bearer(token(&client, BANK).await);
+    let minted = bearer(issuer.mint(cart.0, cart.1, "istio-ca", hour, now).unwrap());
+    let forwarded = Some(header("x-forwarded-client-cert", format!("URI={}", spiffe(gateway))));
+
+    let none = None;
+    for (channel, token, forwarded, who) in [
+        (&with, &none, &none, WEB),
+        (&without, &reviewed, &none, BANK),
+        (&without, &minted, &none, cart),
+        (&without, &none, &forwarded, gateway),
+        (&with, &reviewed, &none, WEB),
+        (&with, &minted, &none, WEB),
+        (&with, &none, &forwarded, WEB),
+        (&without, &reviewed, &forwarded, BANK),
+        (&without, &minted, &forwarded, cart),
+    ] {
+        let proofs = token.iter().chain(forwarded).cloned();
+        let headers = proofs.map(|(name, value)| (http::HeaderName::from_static(name), value)).collect();
+        let before = reviews(&running).await;
+        let caller = Caller { channel: channel.clone(), headers };
+        let (names, ..) = caller.certificate(who, None).await.unwrap();
+        assert_eq!(names, [spiffe(who)], "{token:?} {forwarded:?}");
+        if who == cart {
+            assert_eq!(reviews(&running).await, before, "nobody else is asked about that token");
+        }
+    }
+    running.stop(Duration::from_secs(10)).await;
+}

@@ -136,6 +136,17 @@ async fn clusters(running: &Running) -> usize {
     page.matches("\"cluster_acked\":\"").count()
 }
 
+/// The kinds of Kubernetes that are watched in another cluster: its namespaces, nodes, services, slices, pods and Secrets.
+const FAR_WATCHES: u64 = 6;
+
+/// How often lists and watches of the cluster `far` have failed.
+async fn failures(running: &Running) -> u64 {
+    let page = get(running, 3, "/metrics").await.unwrap_or_default();
+    let count =
+        page.lines().find_map(|line| line.strip_prefix("controller_sync_errors_total{cluster=\"far\"} "));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_cluster_that_hangs_delays_nobody_and_is_followed_when_it_returns_with_other_data() {
     let (ledger, folder) = (Ledger::default(), tempfile::tempdir().unwrap());
@@ -149,7 +160,9 @@ async fn another_cluster_that_hangs_delays_nobody_and_is_followed_when_it_return
         "stringData": {"far": other.kubeconfig_over(link.address()).unwrap()},
     });
     apply::<k8s_openapi::api::core::v1::Secret>(&own.client().await.unwrap(), "istio-system", secret).await;
-    let options = options_of(&own, folder.path(), &plain(folder.path()));
+    let mut options = options_of(&own, folder.path(), &plain(folder.path()));
+    // so that connections over which nothing comes are given up while the test lasts
+    options.watch_renewal = Duration::from_secs(10);
     let (running, crowd) = watched(options, folder.path(), &ledger).await;
     far.edit(10).await.unwrap();
     crowd.current(PATIENCE).await.unwrap();
@@ -159,10 +172,17 @@ async fn another_cluster_that_hangs_delays_nobody_and_is_followed_when_it_return
     far.edit(20).await.unwrap();
     crowd.current(PATIENCE).await.unwrap();
     link.hang();
+    let (before, begun) = (failures(&running).await, tokio::time::Instant::now());
     for _ in 0..3 {
         near.edit(20).await.unwrap();
         crowd.current(PATIENCE).await.unwrap();
     }
+    // every watch gives its connection up, and twice no other one is to be had
+    let given_up = async || (failures(&running).await >= before + 2 * FAR_WATCHES).then_some(());
+    eventually("everything has been tried again in vain", 3 * PATIENCE, given_up).await.unwrap();
+    println!("it hangs for {:.0?}", begun.elapsed());
+    near.edit(20).await.unwrap();
+    crowd.current(PATIENCE).await.unwrap();
     far.restored(&then);
     other.restore(&backup).await.unwrap();
     far.edit(10).await.unwrap();

@@ -63,6 +63,51 @@ fn text(secret: &Secret, key: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operators_secret_is_plugged_in_where_no_files_are() {
+    let (_server, client, secrets) = cluster().await;
+    let (now, folder) = (SystemTime::now(), tempfile::tempdir().unwrap());
+    let mounted = folder.path().join("etc/cacerts");
+    let remote =
+        || Options { plugged: Some(mounted.clone()), plugged_from_store: true, ..options(&client, false) };
+    let own = open(remote(), now).await.unwrap().1.authority().unwrap();
+    assert!(
+        !mounted.exists() && secrets.get_opt("istio-ca-secret").await.unwrap().is_some(),
+        "nothing to plug in"
+    );
+
+    let operators = Authority::self_signed(&root(), Limits::default(), now).unwrap();
+    let texts = Texts::of(&operators);
+    let secret = json!({"metadata": {"name": "cacerts"}, "stringData": {
+        "ca-cert.pem": texts.ca_cert, "ca-key.pem": texts.ca_key.as_str(), "root-cert.pem": texts.root_cert, "cert-chain.pem": "",
+    }});
+    secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+    let without = Options { plugged_from_store: false, ..remote() };
+    assert_eq!(open(without, now).await.unwrap().1.authority().unwrap().certificate(), own.certificate());
+    let plugged = open(remote(), now).await.unwrap().1.authority().unwrap();
+    assert_eq!(plugged.certificate(), operators.certificate());
+    let mode = |path: &Path| {
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+    };
+    assert_eq!((mode(&mounted), mode(&mounted.join("ca-key.pem"))), (0o700, 0o600));
+
+    // what is complete here is not written over
+    let here = Texts::of(&Authority::self_signed(&root(), Limits::default(), now).unwrap());
+    for (name, text) in [
+        ("ca-cert.pem", &here.ca_cert),
+        ("ca-key.pem", &here.ca_key.as_str().to_owned()),
+        ("root-cert.pem", &here.root_cert),
+    ] {
+        std::fs::write(mounted.join(name), text).unwrap();
+    }
+    let kept = open(remote(), now).await.unwrap().1.authority().unwrap();
+    assert_eq!(kept.certificate().to_pem(), here.ca_cert);
+
+    let nowhere = Options { plugged: Some("/dev/null/cacerts".into()), ..remote() };
+    let error = open(nowhere, now).await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("ROOT_CA_DIR"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_share_one_root_and_each_notices_that_another_has_renewed_it() {
     let (mut server, client, secrets) = cluster().await;
     let now = SystemTime::now();
