@@ -10,7 +10,7 @@ use sources::kubernetes::{Pace, RENEWAL};
 use sources::names;
 
 use crate::args::Args;
-use crate::ca::authenticate::token_review::Rules;
+use crate::ca::authenticate::token_review::{self, Rules};
 use crate::ca::serving::{Files, Policy};
 use crate::secret_access;
 
@@ -75,6 +75,8 @@ pub struct Options {
     pub profile: bool,
     /// How often a cluster is asked again whether an account may list Secrets.
     pub secret_access_pace: Duration,
+    /// An API server that has not said by then whether it believes a token is taken for one that is away.
+    pub review_limit: Duration,
     /// After this long a watch of an API server is begun anew.
     pub watch_renewal: Duration,
     /// Who is asked for the addresses of gateways between networks that are named by a host; `None` for nobody
@@ -171,6 +173,7 @@ impl Options {
                 .filter(|timeout| !timeout.is_zero()),
             profile: args.is_on("profile"),
             secret_access_pace: secret_access::PACE,
+            review_limit: token_review::LIMIT,
             watch_renewal: RENEWAL,
             hosts: switches.resolve_hostname_gateways.then(names::Options::of_machine),
             switches,

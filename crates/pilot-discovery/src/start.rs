@@ -504,6 +504,8 @@ fn xds_options(options: &Options) -> xds::server::Options {
         keepalive_interval: options.keepalive.0,
         keepalive_timeout: options.keepalive.1,
         max_age: options.max_age,
+        // a review, and what is written or asked beside it
+        admission_timeout: options.review_limit * 2,
         send_timeout: options.send_timeout,
         new_streams_per_second: switches.pilot_max_requests_per_second,
         max_pushes: switches.pilot_push_throttle as usize,

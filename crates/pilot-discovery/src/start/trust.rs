@@ -274,6 +274,7 @@ fn reviewed_tokens(
         own: options.cluster.clone(),
         aliases: options.cluster_aliases.clone(),
         audiences: token_review::Rules::audiences(&options.switches.token_audiences),
+        limit: options.review_limit,
     };
     let counters = ReviewCounters::register(metrics);
     let new = KubernetesTokens::new(Arc::new(clusters), rules, trust_domain, counters);

@@ -36,7 +36,7 @@ pub const BELIEVED: Duration = Duration::from_secs(30);
 /// A token that was refused is refused again without asking for this long: one that has just become good must not wait.
 pub const REFUSED: Duration = Duration::from_secs(2);
 /// An API server that has not answered by then is taken for one that is away.
-const LIMIT: Duration = Duration::from_secs(10);
+pub const LIMIT: Duration = Duration::from_secs(10);
 
 /// What stands for a token, the cluster it is of and the audiences it was asked about for.
 type Key = [u8; 32];
@@ -82,6 +82,8 @@ pub struct Rules {
     pub aliases: BTreeMap<String, String>,
     /// A token must be for one of these (`TOKEN_AUDIENCES`); with none, for the API server itself.
     pub audiences: Vec<String>,
+    /// A review that has no answer by then is given up.
+    pub limit: Duration,
 }
 
 impl Rules {
@@ -135,6 +137,12 @@ impl ReviewCounters {
         };
         self.reviews.get_or_create(&[("result", result)]).inc();
     }
+
+    /// How many came to `result`.
+    #[cfg(test)]
+    fn count(&self, result: &'static str) -> u64 {
+        self.reviews.get_or_create(&[("result", result)]).get()
+    }
 }
 
 /// Believes what API servers believe. As security/pkg/server/ca/authenticate/kubeauth/kube_jwt.go, but what was said of a
@@ -170,7 +178,8 @@ impl KubernetesTokens {
     ) -> Result<Self, Unspecified> {
         let secret = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
         let (trust_domain, answers) = (trust_domain.clone(), Arc::default());
-        Ok(Self { reviewers, rules, trust_domain, counters, secret, answers, queue: Queue::new(LIMIT) })
+        let queue = Queue::new(rules.limit, counters.clone());
+        Ok(Self { reviewers, rules, trust_domain, counters, secret, answers, queue })
     }
 
     /// The cluster a caller means, and its API server. As kube_jwt.go: getKubeClient.
@@ -231,11 +240,9 @@ impl KubernetesTokens {
         key: Key,
         now: SystemTime,
     ) -> impl Future<Output = Verdict> + Send + use<> {
-        let (audiences, counters) = (self.rules.audiences.clone(), self.counters.clone());
-        let answers = self.answers.clone();
+        let (audiences, answers) = (self.rules.audiences.clone(), self.answers.clone());
         async move {
             let verdict = review::ask(&client, &token, &audiences).await;
-            counters.reviewed(&verdict);
             answers.lock().remember(key, &verdict, now, lifetime(&token, &verdict, now));
             verdict
         }

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Key;
 use super::review::Verdict;
+use super::{Key, ReviewCounters};
 use crate::ca::Reason;
 
 /// Reviews that an API server is asked for at once.
@@ -23,6 +23,7 @@ const CALLERS: usize = 512;
 pub(super) struct Queue {
     lines: Mutex<HashMap<String, Line>>,
     limit: Duration,
+    counters: ReviewCounters,
 }
 
 /// Those of one cluster; there as long as somebody waits in it.
@@ -64,9 +65,9 @@ impl Drop for Place<'_> {
 }
 
 impl Queue {
-    /// A review that has no answer after `limit`, its wait for others included, is given up.
-    pub(super) fn new(limit: Duration) -> Self {
-        Self { lines: Mutex::default(), limit }
+    /// A review that has no answer after `limit`, its wait for others included, is given up. What came of each is counted.
+    pub(super) fn new(limit: Duration, counters: ReviewCounters) -> Self {
+        Self { lines: Mutex::default(), limit, counters }
     }
 
     /// The answer to the review of a token: of the one that is under way, else of the one that `begin` begins.
@@ -96,7 +97,9 @@ impl Queue {
         }
         line.callers += 1;
         let review = line.under_way(&key).unwrap_or_else(|| {
-            let new = limited(self.limit, line.permits.clone(), begin()).boxed().shared();
+            let (limited, counters) =
+                (limited(self.limit, line.permits.clone(), begin()), self.counters.clone());
+            let new = limited.inspect(move |verdict| counters.reviewed(verdict)).boxed().shared();
             line.reviews.extend(new.downgrade().map(|weak| (key, weak)));
             new
         });
@@ -139,7 +142,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_is_reviewed_once_however_many_wait_and_whoever_leaves() {
-        let (queue, go, begun) = (Queue::new(LIMIT), watch::Sender::new(false), AtomicUsize::new(0));
+        let (queue, go, begun) =
+            (Queue::new(LIMIT, ReviewCounters::default()), watch::Sender::new(false), AtomicUsize::new(0));
         let join = || {
             queue.join("c", key(1), || {
                 begun.fetch_add(1, Ordering::SeqCst);
@@ -162,10 +166,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_review_that_hangs_ends_in_time_and_one_that_nobody_waits_for_at_once() {
-        let queue = Queue::new(LIMIT);
+        let queue = Queue::new(LIMIT, ReviewCounters::default());
         let hangs = std::future::pending::<Verdict>;
         let answer = queue.join("c", key(1), hangs).await;
         assert!(matches!(&answer, Err(Reason::Undecided(why)) if why.contains("200ms")), "{answer:?}");
+        assert_eq!(queue.counters.count("failed"), 1);
         let mut left = Box::pin(queue.join("c", key(1), hangs));
         assert!(left.as_mut().now_or_never().is_none());
         drop(left);
@@ -174,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_cluster_that_hangs_gathers_few_and_delays_no_other() {
-        let (queue, asked) = (Queue::new(LIMIT), Arc::new(AtomicUsize::new(0)));
+        let (queue, asked) = (Queue::new(LIMIT, ReviewCounters::default()), Arc::new(AtomicUsize::new(0)));
         let hang = |number: usize| {
             let (asked, mut key) = (asked.clone(), Key::default());
             key[..8].copy_from_slice(&number.to_be_bytes());

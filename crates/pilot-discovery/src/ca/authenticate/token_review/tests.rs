@@ -16,6 +16,9 @@ use super::{BELIEVED, KubernetesTokens, REFUSED, ReviewCounters, Reviewers, Rule
 use crate::ca::TrustDomain;
 use crate::ca::authenticate::{Authenticator as _, Caller, Peer, Reason};
 
+/// How long an API server may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn object<T: DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
 }
@@ -63,7 +66,8 @@ impl Reviewers for Clusters {
 /// Believes these clusters, of which `one` is its own.
 fn judge(clusters: Clusters) -> (KubernetesTokens, ReviewCounters) {
     let (counters, aliases) = (ReviewCounters::default(), Rules::aliases("uno=one,due=two").unwrap());
-    let rules = Rules { own: "one".to_owned(), aliases, audiences: vec!["istio-ca".to_owned()] };
+    let rules =
+        Rules { own: "one".to_owned(), aliases, audiences: vec!["istio-ca".to_owned()], limit: PATIENCE };
     let trust_domain = TrustDomain::new("cluster.local");
     let judge = KubernetesTokens::new(Arc::new(clusters), rules, &trust_domain, counters.clone()).unwrap();
     (judge, counters)
@@ -79,10 +83,6 @@ fn why(judged: Result<Caller, Reason>) -> String {
         Err(Reason::Unproven(why)) => why,
         other => panic!("want a refusal, got {other:?}"),
     }
-}
-
-fn count(counters: &ReviewCounters, result: &'static str) -> u64 {
-    counters.reviews.get_or_create(&[("result", result)]).get()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,24 +107,22 @@ async fn a_token_is_worth_what_its_api_server_says_of_it() {
         (pod.name.as_str(), pod.uid.as_str(), pod.node.as_deref()),
         ("cart-0", uid.as_str(), Some("n1"))
     );
-    assert_eq!(count(&counters, "believed"), 1, "a review for all of them");
+    assert_eq!(counters.count("believed"), 1, "a review for all of them");
+    let before = counters.remembered.get();
     assert!(ask(&bound, now + BELIEVED / 2).await.is_ok());
-    assert_eq!(
-        (count(&counters, "believed"), counters.remembered.get()),
-        (1, 1),
-        "the other name, the same cluster"
-    );
+    let after = (counters.count("believed"), counters.remembered.get());
+    assert_eq!(after, (1, before + 1), "the other name, the same cluster");
 
     let web = token(&client, "web", for_us()).await;
     assert!(ask(&web, now).await.unwrap().pod.is_none());
     let elsewhere = token(&client, "cart", json!({"audiences": ["https://kubernetes.default.svc"]})).await;
     assert!(why(ask(&elsewhere, now).await).contains("failed to validate the JWT from cluster \"one\""));
     assert!(why(ask("garbage", now).await).contains("cluster \"one\""));
-    let refused = count(&counters, "refused");
+    let refused = counters.count("refused");
     why(ask("garbage", now).await);
-    assert_eq!(count(&counters, "refused"), refused, "remembered, too");
+    assert_eq!(counters.count("refused"), refused, "remembered, too");
     why(ask("garbage", now + REFUSED).await);
-    assert_eq!(count(&counters, "refused"), refused + 1, "for a moment");
+    assert_eq!(counters.count("refused"), refused + 1, "for a moment");
     assert!(why(ask(&"x".repeat(20_000), now).await).contains("20000 bytes"));
     assert!(why(judge.authenticate(&Peer::default(), now).await).contains("no bearer token"));
     assert!(why(judge.authenticate(&of("mars", &web), now).await).contains("\"mars\", but only [\"one\"]"));
@@ -140,17 +138,18 @@ async fn a_token_is_worth_what_its_api_server_says_of_it() {
         assert!(ask(token, now).await.is_ok(), "{which}: still remembered");
         // the API server itself remembers for ten seconds whom it believed
         let mut later = now;
-        let gone = testkit::eventually(which, Duration::from_secs(60), async || {
+        let gone = testkit::eventually(which, PATIENCE, async || {
             later += BELIEVED;
-            ask(token, later).await.err()
+            // on a busy machine it may be too late to say
+            ask(token, later).await.err().filter(|why| matches!(why, Reason::Unproven(_)))
         });
-        assert!(matches!(gone.await.unwrap(), Reason::Unproven(_)), "{which}");
+        gone.await.unwrap();
     }
 
     server.kill();
     let other = ask("never seen before", now).await;
     assert!(matches!(&other, Err(Reason::Undecided(why)) if why.contains("not to be asked")), "{other:?}");
-    assert!(count(&counters, "failed") > 0);
+    assert!(counters.count("failed") > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,7 +164,7 @@ async fn a_token_is_only_good_for_the_cluster_that_made_it() {
     for cluster in ["two", "due"] {
         assert!(judge.authenticate(&of(cluster, &token), now).await.is_ok(), "{cluster}");
     }
-    assert_eq!(count(&counters, "believed"), 1);
+    assert_eq!(counters.count("believed"), 1);
     for cluster in ["", "one", "uno"] {
         assert!(
             why(judge.authenticate(&of(cluster, &token), now).await).contains("cluster \"one\""),
