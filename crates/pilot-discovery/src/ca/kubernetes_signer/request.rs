@@ -1,5 +1,6 @@
 //! One CertificateSigningRequest, from its creation to its removal.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -10,7 +11,7 @@ use k8s_openapi::api::certificates::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, PostParams, WatchEvent, WatchParams};
 use process::retry::Policy;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Error;
 
@@ -21,6 +22,8 @@ const SCOPE: &str = "pkira";
 const APPROVED: &str = "Approved";
 /// How often a request that others change is approved again.
 const ATTEMPTS: usize = 5;
+/// How long the removal of a request may take, however little time it was given itself.
+const REMOVAL: Duration = Duration::from_secs(20);
 
 type Requests = Api<CertificateSigningRequest>;
 
@@ -35,23 +38,40 @@ pub(in crate::ca) async fn fetch(
     let requests: Requests = Api::all(client.clone());
     let deadline = Instant::now() + limit;
     let late = |what: &str| Error::Away(format!("signer {signer}: {what} took longer than {limit:?}"));
-    let new = new(csr, &signer, ttl);
-    let created = timeout_at(deadline, requests.create(&PostParams::default(), &new)).await;
-    let created =
-        created.map_err(|_| late("the request"))?.map_err(|error| failed("create", &signer, &error))?;
-    let name = created.metadata.name.clone().unwrap_or_default();
-    let signed = timeout_at(deadline, signed(&requests, &signer, created)).await;
-    // whatever came of it
-    let gone = timeout_at(Instant::now() + limit, requests.delete(&name, &DeleteParams::default())).await;
-    if !matches!(gone, Ok(Ok(_))) {
-        tracing::warn!(target: SCOPE, "CertificateSigningRequest {name} could not be removed; Kubernetes does it in time");
-    }
-    signed.unwrap_or_else(|_| Err(late("its signature")))
+    // named here, so that one whose answer does not come can be removed, too
+    let name = name();
+    let new = new(&name, csr, &signer, ttl);
+    let signed = match timeout_at(deadline, requests.create(&PostParams::default(), &new)).await {
+        Ok(Err(error @ kube::Error::Api(_))) => return Err(failed("create", &signer, &error)),
+        Ok(Err(error)) => Err(failed("create", &signer, &error)),
+        Err(_) => Err(late("the request")),
+        Ok(Ok(created)) => timeout_at(deadline, signed(&requests, &signer, created))
+            .await
+            .unwrap_or_else(|_| Err(late("its signature"))),
+    };
+    remove(&requests, &name).await;
+    signed
 }
 
-fn new(csr: String, signer: &str, ttl: Option<Duration>) -> CertificateSigningRequest {
+/// A name that nobody else has drawn.
+fn name() -> String {
+    format!("csr-workload-{:016x}", RandomState::new().build_hasher().finish())
+}
+
+/// Removes a request, whatever came of it, if it was made at all.
+async fn remove(requests: &Requests, name: &str) {
+    match timeout(REMOVAL, requests.delete(name, &DeleteParams::default())).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {}
+        _ => {
+            tracing::warn!(target: SCOPE, "CertificateSigningRequest {name} may be left; Kubernetes removes it in time");
+        }
+    }
+}
+
+fn new(name: &str, csr: String, signer: &str, ttl: Option<Duration>) -> CertificateSigningRequest {
     let usages = ["digital signature", "key encipherment", "server auth", "client auth"];
-    let metadata = ObjectMeta { generate_name: Some("csr-workload-".to_owned()), ..ObjectMeta::default() };
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     let spec = CertificateSigningRequestSpec {
         request: ByteString(csr.into_bytes()),
         signer_name: signer.to_owned(),
