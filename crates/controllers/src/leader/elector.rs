@@ -246,22 +246,29 @@ impl<K: LockObject> Elector<K> {
 
     /// Writes that nobody holds the lock, if it is ours; the next candidate then need not wait.
     async fn release(&self) {
-        let giving = async {
-            let Some(standing) = self.lock.read().await? else { return Ok(()) };
-            let ours =
-                standing.record.clone().filter(|record| record.holder_identity == self.candidate.identity);
-            let Some(record) = ours else { return Ok(()) };
-            let released = record.released(self.candidate.clock.now());
-            tolerate_conflict(self.lock.update(&standing, &released).await).map(drop)
-        };
         let name = &self.lock.name;
-        match timeout(self.retry_period(), giving).await {
+        match timeout(self.retry_period(), self.give_back()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!("leader election lock {name} was not given back, it expires: {error}");
             }
             Err(_) => tracing::warn!("leader election lock {name} was not given back in time, it expires"),
         }
+    }
+
+    async fn give_back(&self) -> kube::Result<()> {
+        while let Some(standing) = self.lock.read().await? {
+            let ours = standing.record.as_ref();
+            let Some(record) = ours.filter(|record| record.holder_identity == self.candidate.identity) else {
+                break;
+            };
+            let released = record.clone().released(self.candidate.clock.now());
+            // a renewal of ours that was cut off may be written as late as now
+            if tolerate_conflict(self.lock.update(&standing, &released).await)?.is_some() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// How often a holder renews and others look: a quarter of the TTL, as upstream.
