@@ -28,6 +28,8 @@ use crate::ports::{self, Stop};
 const TOGETHER: usize = 512;
 /// How long spans are gathered.
 const GATHERED: Duration = Duration::from_secs(1);
+/// How long a collector may take for the last request, which holds up the end of the process.
+const LAST: Duration = Duration::from_secs(5);
 /// How long a collector may take for a request.
 const ANSWERED: Duration = Duration::from_secs(10);
 /// Pauses while the collector cannot be had; what comes meanwhile waits, as far as there is room.
@@ -142,7 +144,7 @@ impl Exporter {
         if !spans.is_empty() {
             let count = spans.len() as u64;
             let request = self.request(spans);
-            if !matches!(timeout(GATHERED, self.send(request)).await, Ok(Ok(()))) {
+            if !matches!(timeout(LAST, self.send(request)).await, Ok(Ok(()))) {
                 self.dropped.inc_by(count);
             }
         }
