@@ -127,26 +127,32 @@ pub fn marked(instance: &str) -> Vec<Process> {
     found
 }
 
-/// SIGTERM, two seconds, SIGKILL. Returns how many there were.
+/// SIGTERM, two seconds, SIGKILL, and until they are gone. Returns how many there were.
 fn end(processes: &[Process]) -> usize {
-    let signal = |process: &Process, signal: Signal| {
-        if let Some(pid) = process.id().filter(|_| process.lives()) {
-            let _ = kill(pid, signal);
-        }
-    };
-    processes.iter().for_each(|process| signal(process, Signal::SIGTERM));
+    processes.iter().for_each(|process| signal_process(*process, Signal::SIGTERM));
+    await_end(processes);
+    kill_all(processes);
+    processes.len()
+}
+
+/// Kills processes, each if it still is the one that is meant, and waits until they are gone: a killed process lives on
+/// until the kernel comes to it.
+pub fn kill_all(processes: &[Process]) {
+    processes.iter().for_each(|process| signal_process(*process, Signal::SIGKILL));
+    await_end(processes);
+}
+
+/// Waits until none of them lives, for two seconds at most.
+fn await_end(processes: &[Process]) {
     let deadline = Instant::now() + Duration::from_secs(2);
     while processes.iter().any(Process::lives) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
-    processes.iter().for_each(|process| signal(process, Signal::SIGKILL));
-    processes.len()
 }
 
-/// Kills one process, if it still is the one that is meant.
-pub fn kill_process(process: Process) {
+fn signal_process(process: Process, signal: Signal) {
     if let Some(pid) = process.id().filter(|_| process.lives()) {
-        let _ = kill(pid, Signal::SIGKILL);
+        let _ = kill(pid, signal);
     }
 }
 

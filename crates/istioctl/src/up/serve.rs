@@ -313,9 +313,7 @@ impl Serving<'_> {
         let instance = self.local.plan.starter.instance.clone();
         self.local.stop().await;
         // whatever a program has left behind carries the mesh's mark
-        for process in record::marked(&instance) {
-            record::kill_process(process);
-        }
+        record::kill_all(&record::marked(&instance));
         let _ = record::clear(self.paths, None);
         sample::remove_if_unedited(self.paths);
         record::remove_if_empty(&self.paths.state);
