@@ -104,7 +104,9 @@ impl Mesh {
     #[must_use]
     #[expect(clippy::panic, reason = "a test without its mesh cannot go on")]
     pub fn up(&self, arguments: &[&str]) -> Value {
-        let arguments = [&["up", "--detach", "-o", "json"], arguments].concat();
+        // a loaded machine is not a broken one
+        let patient: &[&str] = &["up", "--detach", "-o", "json", "--readiness-timeout=300"];
+        let arguments = [patient, arguments].concat();
         match self.istioctl(&arguments) {
             Ok(output) if output.status.success() => match serde_json::from_slice(&output.stdout) {
                 Ok(document) => document,

@@ -32,6 +32,9 @@ use ports::Ports;
 /// A start on a quiet machine takes 4 s, on a busy one a multiple.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How often a kube-apiserver is started that ends by itself, as it does when etcd or its own start hooks take too long.
+const LIVES: usize = 3;
+
 /// The token of the one user there is at first, a member of `system:masters`.
 pub const ADMIN: &str = "admin-token";
 
@@ -117,18 +120,30 @@ impl ApiServer {
         if self.etcd.is_none() {
             self.etcd = Some(self.start_program(&self.assets.etcd, "etcd", self.etcd_flags())?);
         }
-        if self.server.is_none() {
-            let flags = self.server_flags();
-            self.server = Some(self.start_program(&self.assets.kube_apiserver, "kube-apiserver", flags)?);
-        }
-        eventually("the API server is ready", PATIENCE, async || {
-            if let Some(why) = self.programs().find_map(Program::ended) {
+        let mut lives = LIVES;
+        let ready = eventually("the API server is ready", PATIENCE, async || {
+            let ended = |program: &Option<Program>| program.as_ref().and_then(Program::ended);
+            if let Some(why) = ended(&self.etcd) {
                 return Some(Err(why));
             }
+            if let Some(why) = ended(&self.server) {
+                lives -= 1;
+                if lives == 0 {
+                    return Some(Err(why));
+                }
+                self.server = None;
+            }
+            if self.server.is_none() {
+                let flags = self.server_flags();
+                match self.start_program(&self.assets.kube_apiserver, "kube-apiserver", flags) {
+                    Ok(server) => self.server = Some(server),
+                    Err(why) => return Some(Err(why)),
+                }
+            }
             self.is_ready().await.then_some(Ok(()))
-        })
-        .await
-        .map_err(|late| anyhow!("{late}\n{}", self.programs().map(Program::tail).collect::<String>()))?
+        });
+        let ready = ready.await;
+        ready.map_err(|late| anyhow!("{late}\n{}", self.programs().map(Program::tail).collect::<String>()))?
     }
 
     /// Ends the API server at once, as a crash does; the store runs on. [`ApiServer::resume`] brings it back.

@@ -56,7 +56,7 @@ pub const RUN: &str = "testkit/run";
 const ROUNDS: usize = 100;
 
 /// How long a test waits for what takes milliseconds on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A node, as it stands in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Nodes {
     /// Waits until a pod is ready.
     ///
     /// # Errors
-    /// When it is not, after a minute.
+    /// When it is not, after three minutes.
     pub async fn pod_ready(&self, namespace: &str, name: &str) -> Result<Pod> {
         let pods: Api<Pod> = self.api(namespace);
         let look = async || pods.get(name).await.ok().filter(kubelet::is_ready);
@@ -177,7 +177,7 @@ impl Nodes {
     /// other one with them. Sorted by name.
     ///
     /// # Errors
-    /// When it is not so, after a minute.
+    /// When it is not so, after three minutes.
     pub async fn pods(&self, namespace: &str, labels: &str, count: usize) -> Result<Vec<Pod>> {
         let (pods, wanted): (Api<Pod>, _) = (self.api(namespace), ListParams::default().labels(labels));
         let runs = |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
@@ -195,7 +195,7 @@ impl Nodes {
     /// `istio-ca-root-cert`). Then the pod is ready.
     ///
     /// # Errors
-    /// When any of it is missing after a minute, or the sidecar does not become ready; with the end of its log.
+    /// When any of it is missing after three minutes, or the sidecar does not become ready; with the end of its log.
     pub async fn run(
         &self,
         network: &Network,

@@ -5,11 +5,11 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Method, Request};
+use http::{Method, Request, Response, StatusCode};
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use kube::client::{Body, ClientBuilder};
 use kube::{Client, Config, Resource};
 use parking_lot::Mutex;
@@ -17,13 +17,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testkit::api_server::ApiServer;
+use testkit::eventually;
 use tokio::sync::watch;
-use tower::Service;
 use tower::layer::layer_fn;
-use tower::util::MapRequestLayer;
 
 /// How long something may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An API server that tests share, each in namespaces of its own; it ends with the last of them.
 pub(crate) async fn shared() -> Arc<ApiServer> {
@@ -90,34 +89,72 @@ pub(crate) async fn control_plane(server: &ApiServer, namespace: &str) -> Config
     let token = accounts.create_token_request("istiod", &PostParams::default(), &asked).await.unwrap();
     let mut config = server.config().await.unwrap();
     config.auth_info.token = Some(token.status.unwrap().token.unwrap().into());
+    // an API server hears of rights as everybody hears of everything, some time after they were written
+    let istiod = Api::<Service>::all(Client::try_from(config.clone()).unwrap());
+    let only = ListParams::default().limit(1);
+    eventually("its rights count", PATIENCE, async || istiod.list(&only).await.ok()).await.unwrap();
     config
 }
 
-/// What a client wrote: method and path of each request.
+/// What a client wrote: method and path of each request, in order. What came too late to what somebody else had written (409)
+/// is forgotten: it changed nothing and is tried again, on a busy machine as often as it takes.
 #[derive(Clone, Default)]
-pub(crate) struct Writes(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Writes(Arc<Mutex<Vec<Option<String>>>>);
 
 impl Writes {
     /// The writes so far whose path contains `part`.
     pub(crate) fn of(&self, part: &str) -> Vec<String> {
-        self.0.lock().iter().filter(|write| write.contains(part)).cloned().collect()
+        self.0.lock().iter().flatten().filter(|write| write.contains(part)).cloned().collect()
+    }
+
+    /// Notes a request as a write, if it is one; `None` for one that only reads.
+    fn note(&self, request: &Request<Body>) -> Option<usize> {
+        if request.method() == Method::GET {
+            return None;
+        }
+        let mut writes = self.0.lock();
+        writes.push(Some(format!("{} {}", request.method(), request.uri().path())));
+        Some(writes.len() - 1)
     }
 }
 
 /// A client with these rights that remembers its writes.
 pub(crate) fn counting(config: Config) -> (Client, Writes) {
     let writes = Writes::default();
-    let count = {
-        let writes = writes.clone();
-        move |request: Request<Body>| {
-            if request.method() != Method::GET {
-                writes.0.lock().push(format!("{} {}", request.method(), request.uri().path()));
-            }
-            request
-        }
-    };
-    let layer = MapRequestLayer::new(count);
+    let layer = layer_fn(|inner| Scribe { inner, writes: writes.clone() });
     (ClientBuilder::try_from(config).unwrap().with_layer(&layer).build(), writes)
+}
+
+/// Writes down what passes.
+#[derive(Clone)]
+struct Scribe<S> {
+    inner: S,
+    writes: Writes,
+}
+
+impl<S, B> tower::Service<Request<Body>> for Scribe<S>
+where
+    S: tower::Service<Request<Body>, Response = Response<B>, Future: Send + 'static>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (writes, noted) = (self.writes.clone(), self.writes.note(&request));
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            if let Some(noted) = noted.filter(|_| answer.status() == StatusCode::CONFLICT) {
+                writes.0.lock()[noted] = None;
+            }
+            Ok(answer)
+        })
+    }
 }
 
 /// An object from JSON.
@@ -147,9 +184,9 @@ struct Cable<S> {
     cut: watch::Receiver<bool>,
 }
 
-impl<S> Service<Request<Body>> for Cable<S>
+impl<S> tower::Service<Request<Body>> for Cable<S>
 where
-    S: Service<Request<Body>, Future: Send + 'static>,
+    S: tower::Service<Request<Body>, Future: Send + 'static>,
 {
     type Response = S::Response;
     type Error = S::Error;

@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::time::Duration;
 
 use e2e::get;
 use serde_json::Value;
 
 use crate::stage::{
-    Bookinfo, children, events, eventually, is_dead, proxy, reviewer, signal, split, stat, syncz,
+    Bookinfo, PATIENCE, children, events, eventually, is_dead, proxy, reviewer, signal, split, stat, syncz,
     write_reviews,
 };
 use crate::traffic::Traffic;
-
-const SOON: Duration = Duration::from_secs(30);
 
 /// A process that stands still until this is dropped.
 struct Halted(u64);
@@ -65,27 +62,21 @@ fn the_control_plane_may_die_and_come_back_and_nothing_is_sent_twice() {
     let plane = document["control_plane"]["pid"].as_u64().unwrap();
     // whoever brings it back stands still for a while, so that there is a while without it
     let halted = Halted::new(document["pid"].as_u64().unwrap());
+    // what belongs to the start is not to be noticed after it
+    bookinfo.await_synced();
 
     let traffic = Traffic::start(gateway);
     traffic.await_answers(40);
     let before: Vec<_> = document["proxies"].as_array().unwrap().iter().map(received).collect();
     assert!(before.iter().all(|counters| counters.len() > 5), "{before:?}");
     signal("-KILL", plane);
-    eventually("it is dead", SOON, || is_dead(plane));
+    eventually("it is dead", PATIENCE, || is_dead(plane));
     traffic.await_answers(80);
     assert!(syncz(document).is_empty(), "nobody is there");
 
     drop(halted);
     bookinfo.await_line("istiod-local ended (signal: 9 (SIGKILL))");
-    eventually("all proxies are back", SOON, || syncz(document).len() == 7);
-    let everything = |proxy: &Value| {
-        let resources = proxy["resources"].as_object();
-        resources.is_some_and(|all| all.len() >= 4 && all.values().all(|one| one["sent"] == one["acked"]))
-    };
-    eventually("they have what they need", SOON, || {
-        let all = syncz(document);
-        all.len() == 7 && all.iter().all(everything)
-    });
+    bookinfo.await_synced();
     bookinfo.await_line("istiod-local is back after ");
     assert_ne!(bookinfo.now()["control_plane"]["pid"], plane, "others find the new one");
     traffic.await_answers(40);
@@ -96,7 +87,7 @@ fn the_control_plane_may_die_and_come_back_and_nothing_is_sent_twice() {
     assert_eq!(before, after, "no Envoy has noticed");
 
     write_reviews(document, &split(&[("v3", 100)]));
-    eventually("the one that came back takes edits", SOON, || {
+    eventually("the one that came back takes edits", PATIENCE, || {
         (0..15).all(|_| reviewer(gateway).is_ok_and(|name| name == "reviews-v3"))
     });
     bookinfo.await_line(" VirtualService/default/reviews (");
@@ -117,8 +108,8 @@ fn a_dead_envoy_takes_its_agent_along_the_others_serve_on_and_it_comes_back() {
 
     let halted = Halted::new(document["pid"].as_u64().unwrap());
     signal("-KILL", envoys[0]);
-    eventually("the agent has ended", SOON, || is_dead(agent));
-    eventually("the control plane knows", SOON, || {
+    eventually("the agent has ended", PATIENCE, || is_dead(agent));
+    eventually("the control plane knows", PATIENCE, || {
         let all = syncz(document);
         all.len() == 6 && all.iter().all(|proxy| proxy["proxy"] != "reviews-v2.default")
     });
@@ -131,17 +122,17 @@ fn a_dead_envoy_takes_its_agent_along_the_others_serve_on_and_it_comes_back() {
     let names: Vec<&str> = answered.keys().map(String::as_str).collect();
     assert_eq!(names, ["reviews-v1", "reviews-v3"], "{answered:?}");
     write_reviews(document, &split(&[("v1", 100)]));
-    eventually("edits reach the others", SOON, || {
+    eventually("edits reach the others", PATIENCE, || {
         (0..15).all(|_| reviewer(gateway).is_ok_and(|name| name == "reviews-v1"))
     });
 
     drop(halted);
     bookinfo.await_line("proxy-reviews-v2.default ended (exit status: 137)");
     bookinfo.await_line("proxy-reviews-v2.default is back after ");
-    eventually("the control plane knows it again", SOON, || syncz(document).len() == 7);
+    eventually("the control plane knows it again", PATIENCE, || syncz(document).len() == 7);
     assert_eq!(stat(victim, "server.live"), Some(1), "an Envoy is at the old place");
     write_reviews(document, &split(&[("v2", 100)]));
-    eventually("it serves again", SOON, || {
+    eventually("it serves again", PATIENCE, || {
         (0..15).all(|_| reviewer(gateway).is_ok_and(|name| name == "reviews-v2"))
     });
 }
@@ -154,7 +145,7 @@ fn a_program_that_dies_is_started_again_and_down_ends_what_keeps_dying() {
     bookinfo.await_line("app-details-v1.default ended (signal: 9 (SIGKILL))");
     bookinfo.await_line("app-details-v1.default is back after ");
     let details = format!("{}/api/v1/products/0", bookinfo.gateway());
-    eventually("it answers", SOON, || get(&details, &[]).is_ok_and(|answer| answer.status == 200));
+    eventually("it answers", PATIENCE, || get(&details, &[]).is_ok_and(|answer| answer.status == 200));
 
     // deaths that are still being mourned when the end comes
     let now = bookinfo.now();

@@ -1,11 +1,9 @@
 //! `istioctl up` to `istioctl down`: bookinfo on one machine, with mutual TLS, edited while it runs.
 
-use std::time::Duration;
-
 use e2e::{get, programs};
 use serde_json::Value;
 
-use crate::stage::{Bookinfo, eventually, is_dead, parts, proxy};
+use crate::stage::{Bookinfo, PATIENCE, eventually, is_dead, parts, proxy};
 
 fn texts<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     list.as_array().into_iter().flatten().filter_map(|item| item[field].as_str()).collect()
@@ -41,24 +39,21 @@ fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
     assert_eq!(page.status, 200, "{}", page.body);
     assert!(page.body.contains("<title>Simple Bookstore App</title>"), "{}", page.body);
 
-    let edges = &document["edges"];
-    for (source, destination) in
-        [("productpage-v1", "details-v1"), ("reviews-v2", "ratings-v1"), ("reviews-v3", "ratings-v1")]
-    {
-        let found = edges
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|e| e["source"] == source && e["destination"] == destination);
+    let wanted =
+        [("productpage-v1", "details-v1"), ("reviews-v2", "ratings-v1"), ("reviews-v3", "ratings-v1")];
+    let edges = bookinfo.await_edges(&wanted);
+    for (source, destination) in wanted {
+        let found = edges.iter().find(|e| e["source"] == source && e["destination"] == destination);
         assert_eq!(
             found.map(|edge| &edge["mutual_tls"]),
             Some(&Value::Bool(true)),
-            "{source} -> {destination}: {edges}"
+            "{source} -> {destination}: {edges:?}"
         );
     }
 
     let proxies = texts(&document["proxies"], "id");
     assert_eq!(proxies.len(), 7, "{proxies:?}");
+    bookinfo.await_synced();
     let status = stdout(&mesh.istioctl(&["ps", "-v", "1"]).unwrap());
     for id in proxies {
         let row =
@@ -85,9 +80,7 @@ fn bookinfo_comes_up_with_mutual_tls_takes_an_edit_and_goes_without_a_trace() {
     let only_red = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews, namespace: default}\n\
                     spec:\n  hosts: [reviews]\n  http:\n  - route:\n    - destination: {host: reviews, subset: v3}\n";
     std::fs::write(bookinfo.folder().join("reviews.yaml"), only_red).unwrap();
-    eventually("only red stars", Duration::from_secs(20), || {
-        (0..12).all(|_| colour(gateway).as_deref() == Some("red"))
-    });
+    eventually("only red stars", PATIENCE, || (0..12).all(|_| colour(gateway).as_deref() == Some("red")));
 
     stdout(&mesh.istioctl(&["down"]).unwrap());
     let pids = document["proxies"].as_array().unwrap().iter().filter_map(|p| p["pid"].as_u64());
@@ -119,12 +112,12 @@ fn a_process_joins_under_its_own_identity_and_leaves_when_it_ends() {
         "3999",
     ];
     let mut client = mesh.spawn(&arguments).unwrap();
-    eventually("the client calls details by name", Duration::from_secs(30), || {
+    eventually("the client calls details by name", PATIENCE, || {
         get("http://127.0.0.1:3999/api/v1/products/0", &[])
             .is_ok_and(|answer| answer.body.contains("PublisherA"))
     });
     let metrics = proxy(&bookinfo.document, "details-v1")["metrics"].as_str().unwrap();
-    eventually("details knows who called", Duration::from_secs(20), || {
+    eventually("details knows who called", PATIENCE, || {
         get(metrics, &[]).is_ok_and(|answer| {
             answer.body.lines().any(|line| {
                 line.starts_with("istio_requests_total")
@@ -135,8 +128,9 @@ fn a_process_joins_under_its_own_identity_and_leaves_when_it_ends() {
     });
     client.kill().unwrap();
     client.wait().unwrap();
-    eventually("the client is gone", Duration::from_secs(20), || {
-        !stdout(&mesh.istioctl(&["ps"]).unwrap()).contains("client.default")
+    eventually("the client is gone", PATIENCE, || {
+        let said = mesh.istioctl(&["ps"]).ok().filter(|said| said.status.success());
+        said.is_some_and(|said| !stdout(&said).contains("client.default"))
     });
 }
 
@@ -147,7 +141,7 @@ fn a_mesh_whose_supervisor_was_killed_is_cleared_by_the_next_up() {
     let supervisor = first["pid"].as_u64().unwrap();
     let killed = std::process::Command::new("kill").args(["-9", &supervisor.to_string()]).status().unwrap();
     assert!(killed.success());
-    eventually("the supervisor is dead", Duration::from_secs(10), || is_dead(supervisor));
+    eventually("the supervisor is dead", PATIENCE, || is_dead(supervisor));
     let second = bookinfo.mesh.up(&["--traffic", "0"]);
     assert_eq!(first["gateway"], second["gateway"], "the ports are free again");
     for pid in first["proxies"].as_array().unwrap().iter().filter_map(|p| p["pid"].as_u64()) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -126,17 +126,18 @@ fn ten_thousand_pods_and_a_thousand_services_are_all_there_before_anybody_is_ser
             (0..SERVICES).flat_map(|service| (0..PODS_EACH).map(move |index| pod(service, index))).collect();
         server.store(&pods).unwrap();
         let told = r#"type="Pods",event="add""#;
-        let all = async || (plane.counter("pilot_k8s_reg_events", told) == pods.len() as u64).then_some(());
+        let all = async || (plane.look("pilot_k8s_reg_events", told)? == pods.len() as u64).then_some(());
         eventually("every pod is told", WITHIN, all).await.unwrap();
         // what was needed to read them goes back to the system a moment later
         let per_pod = || plane.memory().saturating_sub(without) * 1024 / pods.len() as u64;
         let settled = async || (per_pod() <= POD_BYTES).then_some(());
-        let settled = eventually("a pod takes little memory", WITHIN / 4, settled).await;
+        let settled = eventually("a pod takes little memory", WITHIN, settled).await;
         println!("{} bytes of memory per pod", per_pod());
         settled.unwrap_or_else(|late| panic!("{late}: {} bytes", per_pod()));
         drop(plane);
 
         // the same at a start: who is served first has all of it, once
+        let begun = Instant::now();
         let plane = started(directory).await;
         let address = plane.plain.to_string();
         let mut first = Scripted::tcp(&address, check::node("sidecar", "10.9.0.1", "client", "many", &[]));
@@ -146,9 +147,11 @@ fn ten_thousand_pods_and_a_thousand_services_are_all_there_before_anybody_is_ser
         let clusters = first.count(&TypeUrl::Cluster);
         assert_eq!(clusters.messages, 1, "nothing came after the first answer: {clusters:?}");
         assert!(clusters.resources >= SERVICES, "{clusters:?}");
-        // one for all of it, and a few for what we write into the cluster ourselves
+        // one for all of it, and a few for what we write into the cluster ourselves; the locks there are renewed every few
+        // seconds, for as long as it takes
         let commits = plane.counter("pilot_pushcontext_init_seconds_count", "");
-        assert!((1..=10).contains(&commits), "{commits} commits");
+        let seconds = begun.elapsed().as_secs();
+        assert!((1..=10 + seconds).contains(&commits), "{commits} commits in {seconds} s");
     });
 }
 
@@ -196,6 +199,7 @@ fn of_five_thousand_secrets_that_come_at_once_each_gateway_gets_its_own_and_nobo
         let begun = |proxy: &Scripted| !proxy.held(&TypeUrl::Listener).is_empty();
         gateway.wait_until(begun, WITHIN).await.unwrap();
         sidecar.wait_until(begun, WITHIN).await.unwrap();
+        let began = Instant::now();
         let (before, commits) = (plane.memory(), plane.counter("pilot_pushcontext_init_seconds_count", ""));
         let quiet = [TypeUrl::Cluster, TypeUrl::Listener, TypeUrl::Route, TypeUrl::Secret];
         let counts = |proxy: &Scripted| quiet.clone().map(|of| proxy.count(&of).resources);
@@ -237,7 +241,9 @@ fn of_five_thousand_secrets_that_come_at_once_each_gateway_gets_its_own_and_nobo
             "{SECRETS} Secrets: {commits} commits, {} responses to the gateway, {grown} KiB more",
             sent.messages
         );
-        assert!(commits <= 40, "they are gathered: {commits} commits");
+        // beside them the locks in the cluster are renewed every few seconds, for as long as it takes
+        let seconds = began.elapsed().as_secs();
+        assert!(commits <= 40 + seconds, "they are gathered: {commits} commits in {seconds} s");
         assert!(grown < SECRETS_KIB, "{grown} KiB");
     });
 }

@@ -48,7 +48,7 @@ impl Plane {
             .spawn()
             .unwrap();
         let plane = Self { child, socket };
-        testkit::eventually("it listens", Duration::from_secs(20), async || {
+        testkit::eventually("it listens", Duration::from_secs(90), async || {
             tokio::net::UnixStream::connect(&plane.socket).await.ok()
         })
         .await

@@ -170,7 +170,7 @@ async fn asked_both_ways() {
     let channel = dial::unix(directory.path().join("xds.sock"))(0).await.unwrap();
     let mut proxy = Stream::new(channel, Variant::Sotw, node, http::HeaderMap::new());
     proxy.subscribe(&TypeUrl::Cluster, &[]);
-    tokio::time::timeout(Duration::from_secs(20), proxy.next()).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(90), proxy.next()).await.unwrap().unwrap().unwrap();
 
     let kubelet = forwarding::serve([(15014, plane.monitoring), (9876, plane.controlz)].into()).await;
     populate(&server.client().await.unwrap(), kubelet.port()).await;

@@ -14,7 +14,7 @@ use crate::secured::{node, proxy, tokens, trusting};
 use crate::stage::tell;
 
 const PROXIES: usize = 2000;
-const WITHIN: Duration = Duration::from_secs(150);
+const WITHIN: Duration = Duration::from_secs(400);
 /// What a storm of those who come back may leave in memory that the first did not.
 const GROWTH_KIB: u64 = 48 << 10;
 const REVIEWS: &str = "citadel_server_token_review_count";

@@ -68,9 +68,15 @@ impl Replica {
 
     /// A counter of its metrics, all label values but those given added up; 0 if it is not there.
     pub(crate) fn counter(&self, name: &str, label: &str) -> u64 {
-        let page = e2e::get(&format!("http://{}/metrics", self.monitoring), &[]).unwrap().body;
+        self.look(name, label).unwrap()
+    }
+
+    /// The same; `None` if it does not answer now.
+    pub(crate) fn look(&self, name: &str, label: &str) -> Option<u64> {
+        let page = e2e::get(&format!("http://{}/metrics", self.monitoring), &[]).ok()?.body;
         let of = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
-        of.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).map(|value| value as u64).sum()
+        let values = of.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Some(values.map(|value| value as u64).sum())
     }
 }
 

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use e2e::{Mesh, get};
 use serde_json::Value;
 
+/// How long a loaded machine may take for what a quiet one does in a moment.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
 /// One mesh at a time: several would share this machine's two or three processors, and its ports.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -80,9 +83,38 @@ impl Bookinfo {
     #[track_caller]
     pub(crate) fn await_line(&self, line: &str) {
         let log = Path::new(self.document["logs"].as_str().unwrap()).join("up.log");
-        eventually(line, Duration::from_secs(30), || {
-            std::fs::read_to_string(&log).is_ok_and(|log| log.contains(line))
+        eventually(line, PATIENCE, || std::fs::read_to_string(&log).is_ok_and(|log| log.contains(line)));
+    }
+
+    /// Waits until all its proxies are connected and have acknowledged everything that they were sent: clusters,
+    /// listeners, endpoints and routes at least.
+    #[track_caller]
+    pub(crate) fn await_synced(&self) {
+        let proxies = self.document["proxies"].as_array().unwrap().len();
+        let is_synced = |proxy: &Value| {
+            let resources = proxy["resources"].as_object();
+            resources.is_some_and(|all| all.len() >= 4 && all.values().all(|one| one["sent"] == one["acked"]))
+        };
+        eventually("the proxies have what they need", PATIENCE, || {
+            let all = syncz(&self.document);
+            all.len() == proxies && all.iter().all(is_synced)
         });
+    }
+
+    /// The edges of its traffic, when these are among them and every called end has told how it was called. `up` waits
+    /// for that as well, but not as long as a loaded machine may take.
+    #[track_caller]
+    pub(crate) fn await_edges(&self, wanted: &[(&str, &str)]) -> Vec<Value> {
+        let mut edges = Vec::new();
+        eventually("every edge is seen at both ends", PATIENCE, || {
+            edges = self.now()["edges"].as_array().cloned().unwrap_or_default();
+            let seen = |source: &str, destination: &str| {
+                edges.iter().any(|edge| edge["source"] == source && edge["destination"] == destination)
+            };
+            wanted.iter().all(|(source, destination)| seen(source, destination))
+                && edges.iter().all(|edge| !edge["mutual_tls"].is_null())
+        });
+        edges
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::stage::{eventually, reviewer};
+use crate::stage::{PATIENCE, eventually, reviewer};
 
 /// Nobody waits longer for what happens under traffic.
-const AT_MOST: Duration = Duration::from_secs(90);
+const AT_MOST: Duration = Duration::from_secs(300);
 
 /// Requests that are going on.
 pub(crate) struct Traffic {
@@ -48,9 +48,7 @@ impl Traffic {
     /// Waits until this many more requests have been answered.
     pub(crate) fn await_answers(&self, more: usize) {
         let until = self.answered.load(Ordering::SeqCst) + more;
-        eventually("requests are answered", Duration::from_secs(30), || {
-            self.answered.load(Ordering::SeqCst) >= until
-        });
+        eventually("requests are answered", PATIENCE, || self.answered.load(Ordering::SeqCst) >= until);
     }
 
     /// Ends it: what failed.

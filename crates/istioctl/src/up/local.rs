@@ -344,4 +344,4 @@ fn kept_ports(workloads: &[Workload]) -> BTreeSet<u16> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

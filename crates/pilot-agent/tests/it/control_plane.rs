@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 use xds::Variant;
 use xds::client::relay::{Handler, Responses, Service};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// One stream, as the control plane sees it.
 pub(crate) struct Seen {

@@ -78,7 +78,7 @@ async fn a_signal_is_delivered_to_the_process() {
     let (at, _) = served().await;
     let mut signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1()).unwrap();
     assert!(asked(at, "PUT", "/signalj/SIGUSR1", "").await.unwrap_err().contains("202"));
-    tokio::time::timeout(Duration::from_secs(10), signals.recv()).await.expect("no signal");
+    tokio::time::timeout(Duration::from_secs(60), signals.recv()).await.expect("no signal");
 }
 
 #[tokio::test]

@@ -13,15 +13,18 @@ use sources::kubernetes::{self, Counters, Directory, Options, Wanted};
 use tokio::sync::mpsc;
 
 /// Long enough for a machine that does other things, too.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The namespace in which nobody but the test writes.
+pub(crate) const OWN: &str = "shop";
 
 /// What was told, by cluster, kind, namespace and name.
 pub(crate) struct Mirror {
     pub(crate) objects: BTreeMap<(String, Kind, String, String), Object>,
     pub(crate) directory: Directory,
-    /// How many objects were told as put, in all.
+    /// How many objects of [`OWN`] were told as put. What the API server writes elsewhere comes when it likes.
     pub(crate) puts: usize,
-    /// How many as removed.
+    /// How many of them as removed.
     pub(crate) removes: usize,
     /// What was told of problems.
     pub(crate) problems: Vec<String>,
@@ -44,7 +47,7 @@ pub(crate) fn options() -> Options {
         renewal: kubernetes::RENEWAL,
         kubeconfigs: None,
         registries_namespace: "istio-system".to_owned(),
-        remote_timeout: Duration::from_secs(30),
+        remote_timeout: Duration::from_secs(300),
         insecure: String::new(),
         pace: kubernetes::Pace::default(),
     }
@@ -81,8 +84,9 @@ impl Mirror {
 
     /// Removals first, as a mesh does.
     fn take(&mut self, change: Change) {
-        self.removes += change.batch.removes.len();
-        self.puts += change.batch.puts.len();
+        let batch = &change.batch;
+        self.removes += batch.removes.iter().filter(|(_, key)| &*key.namespace == OWN).count();
+        self.puts += batch.puts.iter().filter(|(_, object)| &*object.meta.namespace == OWN).count();
         for (kind, key) in change.batch.removes {
             let (cluster, namespace, name) =
                 (key.cluster.to_string(), key.namespace.to_string(), key.name.to_string());

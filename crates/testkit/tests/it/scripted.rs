@@ -93,7 +93,7 @@ async fn waiting_for_what_never_comes_ends_and_says_why() {
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     let mut proxy = Scripted::tcp(&address, Node::default());
-    let error = proxy.wait_until(|_| false, Duration::from_millis(300)).await.unwrap_err();
+    let error = proxy.wait_until(|_| false, Duration::from_secs(3)).await.unwrap_err();
     assert!(error.contains("disconnects [\""), "{error}");
 
     let error = testkit::eventually("the sky falls", Duration::from_millis(50), async || None::<()>).await;

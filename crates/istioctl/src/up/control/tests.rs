@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{Answer, Incoming, Join, Request, ask, listen};
 
 async fn next(from: &mut mpsc::Receiver<Incoming>) -> Incoming {
-    tokio::time::timeout(Duration::from_secs(10), from.recv()).await.unwrap().unwrap()
+    tokio::time::timeout(Duration::from_secs(60), from.recv()).await.unwrap().unwrap()
 }
 
 #[tokio::test]

@@ -1,8 +1,23 @@
 //! Ports that are held by this very test.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::time::{Duration, Instant};
 
 use super::{holders, is_free, listening, listening_in_group};
+
+/// Looks until there is something. A process that another test has just started has this one's sockets until it becomes
+/// its program.
+#[track_caller]
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
 
 #[test]
 fn a_held_port_is_not_free_and_its_holder_is_named() {
@@ -12,7 +27,7 @@ fn a_held_port_is_not_free_and_its_holder_is_named() {
     let me = format!("(pid {})", std::process::id());
     assert!(holders(address).iter().any(|holder| holder.ends_with(&me)), "{:?}", holders(address));
     drop(listener);
-    assert!(is_free(address.into()));
+    eventually("it is free", || is_free(address.into()).then_some(()));
 }
 
 #[test]
@@ -23,9 +38,9 @@ fn a_wildcard_listener_clashes_with_every_address_and_another_address_does_not()
     assert!(!is_free((mine, port).into()));
     assert!(!holders(SocketAddrV4::new(mine, port)).is_empty());
     drop(wildcard);
-    let elsewhere = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    assert!(is_free((mine, port).into()));
-    assert!(holders(SocketAddrV4::new(mine, port)).is_empty());
+    let elsewhere = eventually("it is free elsewhere", || TcpListener::bind(("127.0.0.1", port)).ok());
+    eventually("it is free", || is_free((mine, port).into()).then_some(()));
+    eventually("nobody holds it", || holders(SocketAddrV4::new(mine, port)).is_empty().then_some(()));
     drop(elsewhere);
 }
 

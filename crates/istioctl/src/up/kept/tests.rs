@@ -1,17 +1,16 @@
 //! The clock of restarts, with a process that ends at once.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use super::Kept;
 use crate::up::children::{Program, Starter};
+use crate::up::local::tests::{ENTER, script};
 
 /// A starter that does what `istioctl enter` does to its arguments.
 fn starter(directory: &std::path::Path) -> Starter {
     let own = directory.join("enter");
-    std::fs::write(&own, "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n").unwrap();
-    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script(&own, ENTER);
     Starter { own, instance: format!("kept-{}", std::process::id()), logs: directory.to_owned() }
 }
 
@@ -34,7 +33,7 @@ async fn live(
     died: Instant,
 ) -> Duration {
     kept.begin(starter.start(program, true).unwrap(), began);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(death) = kept.mourn(died) {
             assert_eq!(death.status.code(), Some(3));

@@ -1,8 +1,8 @@
 //! A mesh settled on disk, with programs that only wait.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use super::{Local, Names, Plan, Ports};
 use crate::up::allocate::Allocator;
@@ -13,12 +13,16 @@ use crate::up::record::Record;
 use crate::up::{meshfile, sample};
 
 /// Does what `istioctl enter` does to its arguments, and no more.
-const ENTER: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+pub(in crate::up) const ENTER: &str =
+    "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
 const WAIT: &str = "#!/bin/sh\nexec sleep 60\n";
 
-pub(super) fn script(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+/// Writes a program, by a process of its own: what this one has open for writing, a process that another test just starts
+/// has as well until it becomes its program, and nobody can run it meanwhile.
+pub(in crate::up) fn script(path: &Path, text: &str) {
+    let write = r#"printf %s "$1" >"$2" && chmod 755 "$2""#;
+    let written = Command::new("/bin/sh").args(["-c", write, "sh", text]).arg(path).status().unwrap();
+    assert!(written.success(), "{} is not written", path.display());
 }
 
 pub(super) fn settled(directory: &Path, names: Names) -> Local {
@@ -178,7 +182,7 @@ async fn a_process_that_ends_during_the_start_is_reported_with_its_output() {
     let mut local = settled(directory.path(), Names::Hosts);
     script(&directory.path().join("pilot-agent"), "#!/bin/sh\necho out of order\nexit 4\n");
     local.start_agent("details-v1.default").unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let message = loop {
         if let Some(found) = local.casualty() {
             break found;

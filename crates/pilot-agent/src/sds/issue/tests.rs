@@ -62,7 +62,7 @@ pub(in crate::sds) fn paths() -> FilePaths {
 }
 
 async fn until(mut what: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while !what() {
         assert!(tokio::time::Instant::now() < deadline, "waited too long");
         tokio::time::sleep(Duration::from_millis(5)).await;

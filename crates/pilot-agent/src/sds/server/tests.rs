@@ -38,7 +38,7 @@ async fn start(store: &Arc<SecretStore>) -> (Client, tempfile::TempDir) {
 }
 
 async fn next<T>(stream: &mut Streaming<T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), stream.next()).await.unwrap().unwrap().unwrap()
+    tokio::time::timeout(Duration::from_secs(60), stream.next()).await.unwrap().unwrap().unwrap()
 }
 
 fn certificate(any: &Any) -> String {

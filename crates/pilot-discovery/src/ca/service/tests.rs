@@ -288,7 +288,7 @@ async fn upkeep_rotates_what_is_due_without_being_asked() {
     mesh.clock.advance(life * 9 / 10);
     let mut changed = mesh.ca.live().subscribe();
     let upkeep = tokio::spawn(mesh.ca.clone().keep(HOUR, |_, _| {}));
-    let told = tokio::time::timeout(Duration::from_secs(20), changed.changed()).await;
+    let told = tokio::time::timeout(Duration::from_secs(120), changed.changed()).await;
     upkeep.abort();
     told.unwrap().unwrap();
     assert_eq!(mesh.ca.live().bundle().roots().len(), 2);

@@ -105,12 +105,12 @@ async fn channel(
             Ok::<_, std::io::Error>(TokioIo::new(tls))
         }
     });
-    let endpoint = Endpoint::from_static("http://control-plane").timeout(Duration::from_secs(10));
+    let endpoint = Endpoint::from_static("http://control-plane").timeout(Duration::from_secs(60));
     endpoint.connect_with_connector(connect).await
 }
 
 async fn bounded<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(120), future).await.expect("in time")
 }
 
 async fn ask(channel: Channel, token: Option<&str>) -> Result<Vec<String>, tonic::Status> {
@@ -300,7 +300,7 @@ async fn the_certificate_of_an_operator_is_served_and_followed_while_connections
     write(&files, &second);
     let upkeep = tokio::spawn(running.ca.clone().keep(Duration::from_secs(3600), |_, _| {}));
     let look = async || bounded(shown(&running, &successor)).await.ok();
-    let seen = testkit::eventually("the new certificate", Duration::from_secs(20), look).await.unwrap();
+    let seen = testkit::eventually("the new certificate", Duration::from_secs(120), look).await.unwrap();
     upkeep.abort();
     assert_eq!(seen, second.chain[0]);
     assert!(bounded(shown(&running, &operator)).await.is_err());

@@ -11,7 +11,7 @@ use testkit::eventually;
 use super::*;
 use crate::fetch::tests::{encrypted, ok};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(120);
 
 fn authority(name: &str) -> Authority {
     let options = SelfSigned { key: Kind::P256, ..SelfSigned::of(name) };

@@ -193,7 +193,7 @@ fn code(status: &tonic::Status) -> String {
 }
 
 async fn next(stream: &mut Stream) -> Result<RawResponse, String> {
-    let next = tokio::time::timeout(Duration::from_secs(30), stream.next()).await.expect("no answer");
+    let next = tokio::time::timeout(Duration::from_secs(120), stream.next()).await.expect("no answer");
     next.map_err(|status| code(&status)).map(|response| response.expect("the stream ended"))
 }
 

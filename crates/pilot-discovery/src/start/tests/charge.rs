@@ -9,12 +9,10 @@ use testkit::api_server::ApiServer;
 use super::cluster::{apply, namespace, options_of};
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(90);
-
 /// The roots that a namespace was given.
 async fn given(client: &Client, namespace: &str) -> Option<String> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    maps.get_opt("istio-ca-root-cert").await.unwrap()?.data?.remove("root-cert.pem")
+    maps.get_opt("istio-ca-root-cert").await.ok()??.data?.remove("root-cert.pem")
 }
 
 /// Until a namespace has the roots of the control plane that keeps them in the cluster of `authority`.
@@ -30,7 +28,7 @@ async fn has_roots_of(authority: &Client, client: &Client, namespace: &str) {
 async fn leads(client: &Client, place: impl Fn(&str) -> bool) {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "istio-system");
     let look = async || {
-        let lock = maps.get_opt("istio-namespace-controller-election").await.unwrap()?;
+        let lock = maps.get_opt("istio-namespace-controller-election").await.ok()??;
         let record = lock.metadata.annotations?.remove("control-plane.alpha.kubernetes.io/leader")?;
         let record: serde_json::Value = serde_json::from_str(&record).unwrap();
         record["holderKey"].as_str().filter(|key| place(key)).map(drop)

@@ -65,13 +65,13 @@ pub(super) fn options_with(text: &str, folder: &Path, more: &str) -> Options {
     let (options, problems) =
         Options::read(&args, &Vars::from_iter([("MELTEMI_CA_DIR", own.as_str())])).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
-    options
+    Options { review_limit: PATIENCE, ..options }
 }
 
 /// Waits until a page says what is wanted.
 pub(super) async fn page(running: &Running, path: &str, wanted: impl Fn(&str) -> bool) -> String {
     let mut last = String::new();
-    let found = testkit::eventually(path, Duration::from_secs(60), async || {
+    let found = testkit::eventually(path, PATIENCE, async || {
         let text = get(running, 3, path).await.unwrap_or_else(|e| e);
         last.clone_from(&text);
         wanted(&text).then_some(text)
@@ -114,15 +114,15 @@ async fn a_cluster_is_served_and_followed_and_its_mesh_configuration_too() {
 
     // every namespace has the roots
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "shop");
-    let written = testkit::eventually("the roots in the namespace", Duration::from_secs(60), async || {
-        maps.get_opt("istio-ca-root-cert").await.unwrap()
+    let written = testkit::eventually("the roots in the namespace", PATIENCE, async || {
+        maps.get_opt("istio-ca-root-cert").await.ok().flatten()
     });
     let data = written.await.unwrap().data.unwrap();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "istio-system");
     let root = secrets.get("istio-ca-secret").await.unwrap().data.unwrap()["root-cert.pem"].0.clone();
     assert_eq!(data["root-cert.pem"].as_bytes(), root);
-    let revoked = testkit::eventually("the list of the revoked", Duration::from_secs(60), async || {
-        maps.get_opt("istio-ca-crl").await.unwrap()
+    let revoked = testkit::eventually("the list of the revoked", PATIENCE, async || {
+        maps.get_opt("istio-ca-crl").await.ok().flatten()
     });
     assert_eq!(revoked.await.unwrap().data.unwrap()["ca-crl.pem"], "", "nothing is revoked");
 

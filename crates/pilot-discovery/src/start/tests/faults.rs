@@ -12,8 +12,6 @@ use testkit::scripted::Scripted;
 use super::cluster::{apply, namespace, options_of, options_with};
 use super::*;
 
-/// For what comes of a fault that has passed, on a machine that does other things as well.
-const PATIENCE: Duration = Duration::from_secs(90);
 const PROXIES: usize = 4;
 const SERVICES: u16 = 6;
 const NEAR: &str = "churn";
@@ -120,7 +118,7 @@ async fn an_api_server_that_lags_by_half_a_minute_delays_updates_and_nothing_els
     let newcomers = Crowd::gather(&Ledger::default(), sidecars(folder.path()));
     let served =
         async || (newcomers.len() == PROXIES && clusters(&running).await >= 2 * PROXIES).then_some(());
-    eventually("newcomers are served", LAG / 2, served).await.unwrap();
+    eventually("newcomers are served", PATIENCE, served).await.unwrap();
     crowd.current(LAG + PATIENCE).await.unwrap();
     assert!(begun.elapsed() >= LAG, "the link does not lag");
     // what is on its way then arrives with what comes after it

@@ -100,7 +100,7 @@ async fn every_metric_is_there_with_its_type_and_its_labels() {
     for of in [TypeUrl::Cluster, TypeUrl::Endpoint, TypeUrl::Listener, TypeUrl::Route] {
         let names = names(&of);
         stream.subscribe(&of, &names.iter().map(String::as_str).collect::<Vec<_>>());
-        let next = tokio::time::timeout(Duration::from_secs(20), stream.next());
+        let next = tokio::time::timeout(Duration::from_secs(120), stream.next());
         let response = next.await.expect("no answer").unwrap().expect("the stream ended");
         stream.answer(&response, Some("not like this"), &[]);
         let stale = RawResponse { nonce: "of another time".to_owned(), ..response };

@@ -10,8 +10,6 @@ use super::cluster::{apply, namespace, options_of, page};
 use super::*;
 use crate::reports::Reports;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 fn routes(client: &kube::Client) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("networking.istio.io", "v1", "VirtualService");
     let resource = ApiResource::from_gvk_with_plural(&kind, "virtualservices");
@@ -30,7 +28,7 @@ async fn route(client: &kube::Client, name: &str, host: Value) {
 async fn status(client: &kube::Client, name: &str, is: impl Fn(&Value) -> bool) -> Value {
     let mut last = Value::Null;
     let found = testkit::eventually("the status", PATIENCE, async || {
-        last = routes(client).get(name).await.unwrap().data["status"].clone();
+        last = routes(client).get(name).await.ok()?.data["status"].clone();
         is(&last).then(|| last.clone())
     });
     found.await.unwrap_or_else(|late| panic!("{late}"))
@@ -40,7 +38,7 @@ async fn status(client: &kube::Client, name: &str, is: impl Fn(&Value) -> bool) 
 async fn event(client: &kube::Client, namespace: &str, reason: &str) -> Event {
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let found = testkit::eventually(reason, PATIENCE, async || {
-        let all = events.list(&ListParams::default()).await.unwrap();
+        let all = events.list(&ListParams::default()).await.ok()?;
         all.items.into_iter().find(|event| event.reason.as_deref() == Some(reason))
     });
     found.await.unwrap()

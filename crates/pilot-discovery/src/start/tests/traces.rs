@@ -51,12 +51,12 @@ async fn edit(folder: &Path, socket: PathBuf) -> Stream {
     stream.answer(&first, None, &[]);
     let other = SERVICE.replace("{name: a}", "{name: b}").replace("a.ex", "b.ex");
     fs::write(folder.join("b.yaml"), other).unwrap();
-    let next = tokio::time::timeout(Duration::from_secs(30), stream.next());
+    let next = tokio::time::timeout(Duration::from_secs(120), stream.next());
     let second = next.await.expect("no push").unwrap().expect("the stream ended");
     stream.answer(&second, None, &[]);
     // the answer is on its way: something is asked behind it, and the reply awaited
     stream.subscribe(&TypeUrl::Listener, &[]);
-    let next = tokio::time::timeout(Duration::from_secs(30), stream.next());
+    let next = tokio::time::timeout(Duration::from_secs(120), stream.next());
     next.await.expect("no listeners").unwrap().expect("the stream ended");
     stream
 }
@@ -109,7 +109,7 @@ async fn an_edit_is_one_trace_from_its_event_to_the_ack_of_a_proxy() {
     let before = collector.0.lock().len();
     let other = SERVICE.replace("{name: a}", "{name: c}").replace("a.ex", "c.ex");
     fs::write(folder.path().join("c.yaml"), other).unwrap();
-    let third = tokio::time::timeout(Duration::from_secs(30), stream.next());
+    let third = tokio::time::timeout(Duration::from_secs(120), stream.next());
     third.await.expect("no push").unwrap().expect("the stream ended");
     running.stop(Duration::from_secs(10)).await;
     let told: Vec<Span> = collector.0.lock().split_off(before);

@@ -78,7 +78,7 @@ pub(super) async fn connected(
     let tcp = tokio::net::TcpStream::connect(running.addresses[1].unwrap()).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("istiod.istio-system.svc").unwrap();
     let connecting = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp);
-    tokio::time::timeout(Duration::from_secs(20), connecting).await.ok()?.ok()
+    tokio::time::timeout(Duration::from_secs(60), connecting).await.ok()?.ok()
 }
 
 /// The certificate that the secure port shows whoever believes `ca`.
@@ -113,8 +113,8 @@ async fn a_signer_of_kubernetes_gives_the_control_plane_its_certificate() {
     assert!(certificate.dns_names().contains(&"istiod.istio-system.svc".to_owned()));
     let maps: kube::Api<ConfigMap> = kube::Api::namespaced(client.clone(), "istio-system");
     let told = async |ca: &Authority| {
-        testkit::eventually("the root of its certificate", Duration::from_secs(60), async || {
-            let data = maps.get_opt("istio-ca-root-cert").await.unwrap()?.data?;
+        testkit::eventually("the root of its certificate", PATIENCE, async || {
+            let data = maps.get_opt("istio-ca-root-cert").await.ok()??.data?;
             (data["root-cert.pem"] == ca.bundle().to_pem()).then_some(())
         })
         .await

@@ -90,7 +90,7 @@ pub(super) async fn control_plane(
         vars.iter().copied().chain([("MELTEMI_CA_DIR", own.as_str()), ("POD_NAMESPACE", "istio-system")]);
     let (options, problems) = Options::read(&args, &Vars::from_iter(vars)).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
-    start(options).await.unwrap()
+    start(Options { review_limit: PATIENCE, ..options }).await.unwrap()
 }
 
 /// `JWT_RULE` for an issuer whose keys are to be had of a server on loopback.
@@ -146,15 +146,20 @@ async fn certificate(channel: &Channel, token: &str) -> Vec<String> {
     let csr = csr::make(&key, &[San::Uri("spiffe://cluster.local/ns/default/sa/web".into())]).unwrap();
     let metadata = Struct { fields: [("CertSigner".to_owned(), text(""))].into() };
     let request = IstioCertificateRequest { csr, validity_duration: 86400, metadata: Some(metadata) };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
+    let mut last = String::new();
+    let look = async || {
         let mut asking = tonic::Request::new(request.clone());
         *asking.metadata_mut() = tonic::metadata::MetadataMap::from_headers(headers(token));
         match IstioCertificateServiceClient::new(channel.clone()).create_certificate(asking).await {
-            Ok(answer) => return answer.into_inner().cert_chain,
-            Err(status) => assert!(tokio::time::Instant::now() < deadline, "{status}"),
+            Ok(answer) => Some(answer.into_inner().cert_chain),
+            Err(status) => {
+                last = status.to_string();
+                None
+            }
         }
-    }
+    };
+    let answered = testkit::eventually("a certificate", PATIENCE, look).await;
+    answered.unwrap_or_else(|late| panic!("{late}: {last}"))
 }
 
 /// A first request of a type; agents' own ones carry neither node nor names.
@@ -169,7 +174,7 @@ pub(super) fn ask(variant: Variant, of: &TypeUrl, names: &[&str], error: Option<
 }
 
 pub(super) async fn next(stream: &mut Stream) -> RawResponse {
-    let next = tokio::time::timeout(Duration::from_secs(20), stream.next());
+    let next = tokio::time::timeout(Duration::from_secs(120), stream.next());
     next.await.expect("no answer").unwrap().expect("the stream ended")
 }
 
@@ -266,7 +271,7 @@ async fn in_a_cluster_the_tokens_of_its_service_accounts_are_good() {
     let elsewhere = cluster.token("https://kubernetes.default.svc").await;
     let mut stream = Stream::new(channel, Variant::Delta, node(), headers(&elsewhere));
     stream.send(ask(Variant::Delta, &TypeUrl::Cluster, &[], None));
-    let refused = tokio::time::timeout(Duration::from_secs(20), stream.next()).await.unwrap().unwrap_err();
+    let refused = tokio::time::timeout(Duration::from_secs(120), stream.next()).await.unwrap().unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{refused}");
     running.stop(Duration::from_secs(10)).await;
 }

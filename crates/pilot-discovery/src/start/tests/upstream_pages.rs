@@ -127,7 +127,7 @@ async fn agent(socket: PathBuf) -> Stream {
         (TypeUrl::Endpoint, &["outbound|80||own.example", "outbound|80|v1|own.example"]),
     ] {
         stream.subscribe(&of, names);
-        let answer = tokio::time::timeout(Duration::from_secs(20), stream.next()).await.expect("no answer");
+        let answer = tokio::time::timeout(Duration::from_secs(120), stream.next()).await.expect("no answer");
         stream.answer(&answer.unwrap().unwrap(), None, names);
     }
     stream

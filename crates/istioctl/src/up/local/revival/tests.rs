@@ -6,7 +6,7 @@ use crate::up::local::Names;
 use crate::up::local::tests::{script, settled};
 use crate::up::observe::{Observation, Seen};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_dead_agent_is_told_started_again_and_welcomed_when_it_is_ready() {

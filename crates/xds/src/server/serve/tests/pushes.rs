@@ -1,5 +1,8 @@
 //! Requests, pushes and answers, in both variants.
 
+use std::time::SystemTime;
+
+use process::clock::Virtual;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -173,9 +176,14 @@ async fn a_request_over_the_limit_ends_its_stream_with_a_reason() {
 #[tokio::test]
 async fn new_streams_over_the_rate_wait_their_turn_or_are_refused() {
     let options = Options { new_streams_per_second: 4.0, ..Options::default() };
-    let server = Server::new(Fake::new(), options, Metrics::default());
-    let turns: Vec<_> = (0..8).map(|_| server.0.turn()).collect();
-    assert_eq!(turns[0], Some(Duration::ZERO));
-    assert!(turns[1].is_some_and(|wait| wait > Duration::from_millis(100)), "{turns:?}");
-    assert_eq!(turns[7], None);
+    let mut server = Server::new(Fake::new(), options, Metrics::default());
+    let clock = Virtual::new(SystemTime::UNIX_EPOCH);
+    Arc::get_mut(&mut server.0).unwrap().clock = Arc::new(clock.clone());
+    let turns = |count: usize| -> Vec<_> { (0..count).map(|_| server.0.turn()).collect() };
+    let wait = |milliseconds| Some(Duration::from_millis(milliseconds));
+    assert_eq!(turns(7), [wait(0), wait(250), wait(500), wait(750), wait(1000), None, None]);
+    clock.advance(Duration::from_millis(500));
+    assert_eq!(turns(3), [wait(750), wait(1000), None], "who was refused has taken no turn");
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(turns(2), [wait(0), wait(250)], "turns are not saved up");
 }
