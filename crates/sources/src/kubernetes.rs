@@ -5,6 +5,7 @@
 //! which custom kinds there are, `remote` and `kubeconfigs` which other clusters, `maps` what mesh configuration stands in
 //! ConfigMaps.
 
+mod binary;
 mod clusters;
 mod connect;
 mod counters;
@@ -15,7 +16,6 @@ mod instance;
 mod kubeconfigs;
 mod maps;
 mod pace;
-mod pods;
 mod protobuf;
 mod raw;
 mod remote;

@@ -369,6 +369,7 @@ impl Instance {
             fields: fields(kind).map(str::to_owned),
             labels: None,
             streaming: self.streaming,
+            binary: true,
             renewed: seconds(self.reading.renewal),
         };
         let held = Held::new(kind, &version, &self.cluster, &self.reading.revision);

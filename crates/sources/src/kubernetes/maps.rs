@@ -55,6 +55,7 @@ async fn follow_one(client: Client, namespace: String, name: String, known: Arc<
         fields: Some(format!("metadata.name={name}")),
         labels: None,
         streaming: false,
+        binary: false,
         renewed: seconds(RENEWAL),
     };
     let object = |raw: Raw| raw.decode(Kind::ConfigMap, "v1", &origin).objects.pop().map(Arc::new);

@@ -11,7 +11,7 @@ use kube::api::ApiResource;
 use kube::core::DynamicResourceScope;
 use serde::{Deserialize, Deserializer, de};
 
-use super::protobuf::Pod;
+use super::protobuf::Binary;
 
 /// One object, and the little of its metadata that a watcher needs.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ enum Body {
     /// JSON: all of it, without `metadata.managedFields`.
     Tree(Node),
     /// The binary form, without its version.
-    Pod(Box<Pod>),
+    Binary(Binary),
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -94,15 +94,15 @@ pub(crate) fn resource(kind: Kind, version: &str) -> ApiResource {
 }
 
 impl Raw {
-    /// From a pod without its version, and what names it: name, namespace, version.
-    pub(super) fn of_pod((name, namespace, version): (String, String, String), pod: Pod) -> Self {
+    /// From an object in the binary form without its version, and what names it: name, namespace, version.
+    pub(super) fn of_binary((name, namespace, version): (String, String, String), object: Binary) -> Self {
         let meta = ObjectMeta {
             name: Some(name),
             namespace: Some(namespace),
             resource_version: Some(version),
             ..ObjectMeta::default()
         };
-        Self { meta, body: Body::Pod(Box::new(pod)) }
+        Self { meta, body: Body::Binary(object) }
     }
 
     /// Its version.
@@ -133,9 +133,9 @@ impl Raw {
     /// The object, or what is wrong with it. Elements of lists do not say their kind and version; problems are of `origin`.
     pub(crate) fn decode(self, kind: Kind, api_version: &str, origin: &Arc<str>) -> Decoded {
         let mut tree = match self.body {
-            Body::Pod(pod) => {
+            Body::Binary(object) => {
                 let version = self.meta.resource_version.unwrap_or_default();
-                return Decoded { objects: vec![pod.object(&version, origin)], ..Decoded::default() };
+                return Decoded { objects: vec![object.object(&version, origin)], ..Decoded::default() };
             }
             Body::Tree(tree) => tree,
         };
@@ -149,11 +149,11 @@ impl Raw {
         from_node(origin, &tree, "")
     }
 
-    /// What JSON said; nothing of a pod in the binary form, of which nobody asks.
+    /// What JSON said; nothing of what came in the binary form, of which nobody asks.
     fn tree(&self) -> Option<&Node> {
         match &self.body {
             Body::Tree(tree) => Some(tree),
-            Body::Pod(_) => None,
+            Body::Binary(_) => None,
         }
     }
 
@@ -189,7 +189,7 @@ impl Raw {
     /// reads: it is written by control planes, this one among them.
     pub(crate) fn hash(&self, kind: Kind, state: &RandomState) -> u64 {
         let tree = match &self.body {
-            Body::Pod(pod) => return state.hash_one(pod),
+            Body::Binary(object) => return state.hash_one(object),
             Body::Tree(tree) => tree,
         };
         let mut hasher = state.build_hasher();

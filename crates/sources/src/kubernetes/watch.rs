@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::Kind;
 use futures_util::future::Either;
 use futures_util::{Stream, StreamExt as _};
 use kube::Client;
@@ -16,8 +15,8 @@ use process::retry::{Delays, Policy};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use super::binary;
 use super::held::Held;
-use super::pods;
 use super::raw::Raw;
 use crate::change::Change;
 
@@ -43,6 +42,8 @@ pub(crate) struct Watched {
     pub(crate) labels: Option<String>,
     /// Whether the API server can send a list as a stream.
     pub(crate) streaming: bool,
+    /// Whether it can send objects in the binary form.
+    pub(crate) binary: bool,
     /// After so many seconds it is begun anew.
     pub(crate) renewed: u32,
 }
@@ -148,8 +149,8 @@ impl Watched {
 
     /// Everything that happens, with pauses after errors; never ends.
     pub(crate) fn events(&self) -> impl Stream<Item = Result<Event<Raw>, Error>> + Send + use<> {
-        if self.streaming && self.resource.kind == Kind::Pod.name() {
-            return Either::Left(paused(pods::events(self.clone())));
+        if let Some(kind) = binary::kind(&self.resource).filter(|_| self.binary) {
+            return Either::Left(paused(binary::events(kind, self.clone())));
         }
         let mut config = config(self.streaming).timeout(self.renewed);
         config.field_selector.clone_from(&self.fields);
@@ -172,9 +173,11 @@ impl Watched {
                 let Ok(room) = tell.reserve().await else { return };
                 let mut heard = Heard::default();
                 heard.take(chunk, &mut held.lock());
-                let begin_again = heard.away || heard.unstreamable && self.streaming;
+                let unable = heard.unstreamable && self.streaming || heard.unreadable && self.binary;
+                let begin_again = heard.away || unable;
                 // not with an older API server, nor with one that has this switched off
                 self.streaming &= !heard.unstreamable;
+                self.binary &= !heard.unreadable;
                 if heard.complete {
                     pauses.reset();
                 }
@@ -197,6 +200,8 @@ struct Heard {
     complete: bool,
     trouble: Option<Trouble>,
     unstreamable: bool,
+    /// There is no binary form.
+    unreadable: bool,
     /// The API server could not be reached. When it is back it may know less than before (its store was restored), so it
     /// is not asked for what came after the last event, but for everything; what is held spares the rest.
     away: bool,
@@ -208,8 +213,9 @@ impl Heard {
             match event {
                 Ok(event) => self.complete |= held.hear(event, &mut self.change),
                 Err(error) => {
-                    // 406: it has no binary form
-                    self.unstreamable |= matches!(status_code(&error), Some(400 | 406 | 422));
+                    let code = status_code(&error);
+                    self.unstreamable |= matches!(code, Some(400 | 422));
+                    self.unreadable |= code == Some(406);
                     self.away |=
                         matches!(&error, Error::WatchStartFailed(why) if !matches!(why, kube::Error::Api(_)));
                     self.trouble = Some(Trouble::of(&error));

@@ -1,6 +1,8 @@
 //! Sources against the real thing: an API server with etcd.
 
 #[cfg(test)]
+mod binary;
+#[cfg(test)]
 mod kubernetes;
 #[cfg(test)]
 mod mirror;
@@ -10,8 +12,6 @@ mod multicluster;
 mod outages;
 #[cfg(test)]
 mod pace;
-#[cfg(test)]
-mod pods;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Frames as an API server sends them, and as nobody should.
 
+use super::endpoint_slice::*;
+use super::pod::*;
 use super::*;
 
 /// A frame with an object.
 fn encoded(kind: &str, object: &impl Message) -> Bytes {
     let unknown = Unknown { raw: object.encode_to_vec().into() };
-    let raw = [MARK, &unknown.encode_to_vec()].concat().into();
+    let raw = [&MARK[..], &unknown.encode_to_vec()].concat().into();
     WatchEvent { kind: kind.to_owned(), object: Some(RawExtension { raw }) }.encode_to_vec().into()
 }
 
@@ -23,19 +25,28 @@ fn entry(key: &'static str, value: &'static str) -> Entry {
     Entry { key: key.into(), value: value.into() }
 }
 
-/// The object that a frame with this pod makes.
-fn object(pod: &Pod) -> Object {
-    let Ok(Frame::Put(raw)) = frame(encoded("ADDED", pod)) else { panic!("a pod") };
-    let decoded = raw.decode(Kind::Pod, "v1", &"cluster a".into());
+/// The object that a frame with this one makes.
+fn object_of(kind: Kind, version: &str, message: &impl Message) -> Object {
+    let Ok(Frame::Put(raw)) = frame(kind, encoded("ADDED", message)) else { panic!("an object") };
+    let decoded = raw.decode(kind, version, &"cluster a".into());
     assert_eq!(decoded.problems, []);
     let [object] = <[Object; 1]>::try_from(decoded.objects).unwrap();
     object
 }
 
+fn object(pod: &Pod) -> Object {
+    object_of(Kind::Pod, "v1", pod)
+}
+
+/// The pod that the same as JSON makes.
+fn from_json(tree: serde_json::Value) -> Object {
+    json_of(Kind::Pod, "v1", tree)
+}
+
 /// The object that the same as JSON makes.
-fn from_json(mut tree: serde_json::Value) -> Object {
+fn json_of(kind: Kind, version: &str, mut tree: serde_json::Value) -> Object {
     let members = tree.as_object_mut().unwrap();
-    members.extend([("apiVersion".to_owned(), "v1".into()), ("kind".to_owned(), "Pod".into())]);
+    members.extend([("apiVersion".to_owned(), version.into()), ("kind".to_owned(), kind.name().into())]);
     let decoded = config::decode::from_json("cluster a", &tree);
     assert_eq!(decoded.problems, []);
     let [object] = <[Object; 1]>::try_from(decoded.objects).unwrap();
@@ -133,7 +144,7 @@ fn a_text_that_is_none_spoils_nothing_else() {
 #[test]
 fn a_version_is_no_difference() {
     let state = std::hash::RandomState::new();
-    let hash = |pod: &Pod| match frame(encoded("MODIFIED", pod)) {
+    let hash = |pod: &Pod| match frame(Kind::Pod, encoded("MODIFIED", pod)) {
         Ok(Frame::Put(raw)) => raw.hash(Kind::Pod, &state),
         other => panic!("{other:?}"),
     };
@@ -144,24 +155,75 @@ fn a_version_is_no_difference() {
 }
 
 #[test]
-fn the_end_of_the_list_is_a_bookmark() {
-    let mut mark = pod("9");
-    let bookmark = |listed| Ok(Frame::Bookmark { version: "9".to_owned(), listed });
-    assert_eq!(frame(encoded("BOOKMARK", &mark)), bookmark(false));
-    let annotations = &mut mark.metadata.as_mut().unwrap().annotations;
-    annotations.push(entry("k8s.io/initial-events-end", "true"));
-    assert_eq!(frame(encoded("BOOKMARK", &mark)), bookmark(true));
+fn a_bookmark_is_a_version_and_so_is_a_list() {
+    let bookmark = Frame::Bookmark { version: "9".to_owned() };
+    assert_eq!(frame(Kind::Pod, encoded("BOOKMARK", &pod("9"))), Ok(bookmark));
+    let list = ListMeta { resource_version: "9".into() };
+    assert_eq!(version_of_list(list.encode_to_vec().into()), Ok("9".to_owned()));
+}
+
+#[test]
+fn every_field_of_a_slice_is_that_of_json() {
+    let hint = |name: &'static str| Hint { name: name.into() };
+    let endpoint = Endpoint {
+        addresses: vec!["10.1.0.1".into(), "10.1.0.2".into()],
+        conditions: Some(EndpointConditions { ready: Some(false), serving: Some(true), terminating: None }),
+        hostname: "cart-1".into(),
+        target_ref: Some(ObjectReference {
+            kind: "Pod".into(),
+            namespace: "shop".into(),
+            name: "cart-1".into(),
+        }),
+        node_name: "node-1".into(),
+        zone: "a".into(),
+        hints: Some(EndpointHints { for_zones: vec![hint("a"), hint("b")], for_nodes: vec![hint("node-2")] }),
+    };
+    let ports = vec![
+        EndpointPort {
+            name: "http".into(),
+            protocol: "TCP".into(),
+            port: Some(8080),
+            app_protocol: Some("kubernetes.io/h2c".into()),
+        },
+        EndpointPort::default(),
+    ];
+    let metadata = pod("7").metadata;
+    let bare = EndpointSlice { metadata: metadata.clone(), ..EndpointSlice::default() };
+    let whole = EndpointSlice {
+        metadata,
+        endpoints: vec![endpoint, Endpoint::default()],
+        ports,
+        address_type: "IPv4".into(),
+    };
+    let metadata = serde_json::json!({"name": "cart-1", "namespace": "shop", "resourceVersion": "7"});
+    let tree = serde_json::json!({
+        "metadata": metadata, "addressType": "IPv4",
+        "endpoints": [{
+            "addresses": ["10.1.0.1", "10.1.0.2"], "conditions": {"ready": false, "serving": true},
+            "hostname": "cart-1", "nodeName": "node-1", "zone": "a",
+            "targetRef": {"kind": "Pod", "namespace": "shop", "name": "cart-1", "uid": "6f"},
+            "hints": {"forZones": [{"name": "a"}, {"name": "b"}], "forNodes": [{"name": "node-2"}]},
+        }, {}],
+        "ports": [{"name": "http", "protocol": "TCP", "port": 8080, "appProtocol": "kubernetes.io/h2c"}, {}],
+    });
+    let (kind, version) = (Kind::EndpointSlice, "discovery.k8s.io/v1");
+    assert_eq!(object_of(kind, version, &whole), json_of(kind, version, tree));
+    assert_eq!(
+        object_of(kind, version, &bare),
+        json_of(kind, version, serde_json::json!({"metadata": metadata}))
+    );
 }
 
 #[test]
 fn an_error_keeps_its_code() {
     let status = Status { message: "too old".to_owned(), reason: "Expired".to_owned(), code: 410 };
     let failed = Frame::Failed { code: 410, reason: "Expired".to_owned(), message: "too old".to_owned() };
-    assert_eq!(frame(encoded("ERROR", &status)), Ok(failed));
+    assert_eq!(frame(Kind::Pod, encoded("ERROR", &status)), Ok(failed));
 }
 
 #[test]
 fn what_is_no_event_is_an_error() {
+    let frame = |bytes| frame(Kind::Pod, bytes);
     assert!(frame(Bytes::from_static(b"{\"type\":\"ADDED\"}")).is_err());
     assert!(frame(encoded("RENAMED", &pod("1"))).unwrap_err().contains("RENAMED"));
     let bare = WatchEvent { kind: "ADDED".to_owned(), object: None };

@@ -1,4 +1,4 @@
-//! Pods are read in the binary form of an API server, and are what they are as JSON.
+//! What is read in the binary form of an API server is what it is as JSON.
 
 use std::sync::Arc;
 
@@ -81,4 +81,50 @@ async fn a_pod_is_what_it_is_as_json_however_it_changes() {
     let done = json!({"metadata": {"finalizers": null}});
     pods.patch("cart-1", &patch, &Patch::Merge(done)).await.unwrap();
     mirror.until("it is gone", |m| !m.has(Kind::Pod, "shop", "cart-1")).await;
+}
+
+/// Everything that the mesh reads of a slice.
+fn slice(ready: bool) -> Value {
+    json!({
+        "metadata": {"namespace": "shop", "labels": {"kubernetes.io/service-name": "cart"}},
+        "addressType": "IPv4",
+        "endpoints": [
+            {
+                "addresses": ["192.0.2.7"], "conditions": {"ready": ready, "serving": true, "terminating": !ready},
+                "hostname": "one", "nodeName": "node-1", "zone": "a", "hints": {"forZones": [{"name": "a"}]},
+                "targetRef": {"kind": "Pod", "namespace": "shop", "name": "cart-1"},
+            },
+            {"addresses": ["192.0.2.8"]},
+        ],
+        "ports": [
+            {"name": "http", "port": 8080, "appProtocol": "kubernetes.io/h2c"},
+            {"name": "dns", "port": 53, "protocol": "UDP"},
+        ],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slice_is_what_it_is_as_json_however_it_changes() {
+    let server = ApiServer::start().await.unwrap();
+    let client = server.client().await.unwrap();
+    namespace(&client, "shop").await;
+    let slices = api(&client, Kind::EndpointSlice, "shop");
+    apply(&client, Kind::EndpointSlice, "shop", "cart-1", slice(true)).await;
+
+    let mut mirror = Mirror::of(client.clone(), options()).await;
+    let as_json = async || {
+        let json = serde_json::to_value(slices.get("cart-1").await.unwrap()).unwrap();
+        bare(&from_node(&"json".into(), &Node::from(&json), "").objects.pop().unwrap())
+    };
+    let read = |mirror: &Mirror| bare(mirror.get("one", Kind::EndpointSlice, "shop", "cart-1").unwrap());
+    let endpoints =
+        |mirror: &Mirror| read(mirror).get::<config::kubernetes::EndpointSlice>().unwrap().endpoints.clone();
+    assert_eq!(read(&mirror), as_json().await, "of the list");
+    assert_eq!(endpoints(&mirror).len(), 2);
+
+    apply(&client, Kind::EndpointSlice, "shop", "cart-1", slice(false)).await;
+    mirror.until("it is not ready", |m| endpoints(m)[0].conditions.ready == Some(false)).await;
+    assert_eq!(read(&mirror), as_json().await, "of the watch");
+    slices.delete("cart-1", &DeleteParams::default()).await.unwrap();
+    mirror.until("it is gone", |m| !m.has(Kind::EndpointSlice, "shop", "cart-1")).await;
 }
