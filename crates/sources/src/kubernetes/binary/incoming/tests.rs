@@ -1,5 +1,7 @@
 //! Objects are found whatever pieces they come in.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -90,5 +92,19 @@ fn what_is_no_list_is_an_error() {
     ] {
         let error = parts(&sent, 1).unwrap_err();
         assert!(error.contains(why), "{why}: {error}");
+    }
+}
+
+proptest! {
+    /// Bytes that begin like a list and go on like anything are read to the same end in whatever pieces they come.
+    #[test]
+    fn pieces_make_no_difference(list in prop::collection::vec(any::<u8>(), 0..200), outer in any::<bool>(), piece in 1..64_usize) {
+        let sent = if outer { sent(&list) } else { [MARK.to_vec(), list].concat() };
+        let whole = parts(&sent, sent.len());
+        let cut = parts(&sent, piece);
+        prop_assert_eq!(whole.is_ok(), cut.is_ok());
+        if let (Ok(whole), Ok(cut)) = (whole, cut) {
+            prop_assert_eq!(whole, cut);
+        }
     }
 }
